@@ -1,0 +1,2 @@
+//! Mandelbrot.
+fn main() {}

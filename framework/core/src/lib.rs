@@ -1,0 +1,1 @@
+//! The machine-independent part of Guthi.
