@@ -1,0 +1,34 @@
+//! Bounds on what a peer may make this node hold. All sizes are in bytes unless the name says otherwise.
+
+/// The largest control frame: a value of 1 MiB and what stands around it.
+pub const CONTROL_FRAME_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+
+/// Payloads above this size travel on a stream of their own, so that small calls never wait behind them.
+pub const LANE_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
+/// The largest frame on a call lane: a payload and its header.
+pub const LANE_FRAME_BYTES_MAX: usize = LANE_PAYLOAD_BYTES_MAX + 4 * 1024;
+
+/// The largest argument or result of a call.
+pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Payload bytes that one peer may have under way to this node outside the lane, before its next stream waits.
+pub const UNDELIVERED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The longest name of a function, node or cluster.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The largest value in a node's catalog.
+pub const CATALOG_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most entries that a node may keep in its catalog.
+pub const CATALOG_ENTRIES_MAX: usize = 4096;
+
+/// The most functions that one lane can name.
+pub const LANE_FUNCTIONS_MAX: usize = 4096;
+
+/// The most addresses that a peer may tell about one node.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// The most nodes that one answer about peers may name.
+pub const PEERS_MAX: usize = 1024;
