@@ -1,1 +1,63 @@
-//! Guthi.
+//! Distributed applications without a master.
+//!
+//! Link this crate, start the same program on every machine, and call its functions anywhere:
+//!
+//! ```no_run
+//! use guthi::prelude::*;
+//!
+//! /// Squares a number.
+//! #[guthi::function]
+//! fn square(n: u64) -> u64 {
+//!     n * n
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> guthi::Result<()> {
+//!     let node = Node::local().start().await?;
+//!     let squares = node.map::<square>(1..=100).await?;
+//!     println!("{} squares by {} nodes", squares.len(), node.members().len());
+//!     node.leave().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! There is no master, no broker and no configuration server: every node runs the same modules.
+#![forbid(unsafe_code)]
+
+mod api;
+mod calls;
+mod network;
+mod runtime;
+
+pub use api::{
+    builder::{Builder, Functions},
+    call::{Call, NamedCall},
+    context::Context,
+    error::{BuildError, CallError, Error, JoinError, LeaveError, MapError, Outcome, RegisterError},
+    event::{Event, Events, Subscription},
+    key::ClusterKey,
+    //map::{Done, Map, Progress},
+    node::Node,
+    peer::{FunctionInfo, Member, Peer, Status, View},
+};
+pub use calls::function::{Failure, Function, Travels};
+pub use guthi_core::wire::id::{Incarnation, NodeId};
+pub use guthi_macros::function;
+pub use network::address::Address;
+pub use runtime::driver::Echo;
+
+/// The result of most operations, with any error of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What most programs need: `use guthi::prelude::*;`.
+pub mod prelude {
+    pub use crate::{Builder, ClusterKey, Context, Event, Node, NodeId, Outcome, Peer};
+}
+
+/// What the expansion of [`function`](macro@function) names. Not for use by hand; it may change at any time.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+
+    pub use crate::calls::function::{About, Body, Definition, Input, IntoOutcome, Stop, invoke, invoke_async};
+}

@@ -1,2 +1,3 @@
-//! Mandelbrot.
+//! Draws the Mandelbrot set with all the nodes it can find.
+
 fn main() {}

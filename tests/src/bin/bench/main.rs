@@ -1,2 +1,39 @@
-//! Bench.
-fn main() {}
+//! Benchmarks: Guthi beside the bare network and other libraries, alternating in one run.
+//!
+//! What carries over from machine to machine are the ratios. Absolute figures belong to the machine that printed them.
+
+mod bare;
+mod call;
+mod process;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Guthi beside what it stands on.
+///
+/// Every command prints a table and, with --json, one object.
+#[derive(Parser)]
+#[command(name = "bench", after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Calls between two processes beside a bare TCP request loop with the same framing.
+    Call(call::Options),
+    /// The measuring process, started by the others.
+    #[command(hide = true)]
+    CallClient(call::ClientOptions),
+    /// The answering process, started by the others.
+    #[command(hide = true)]
+    Serve(process::ServeOptions),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Call(options) => call::run(&options),
+        Command::CallClient(options) => call::client(&options),
+        Command::Serve(options) => process::serve(&options),
+    }
+}

@@ -1,0 +1,532 @@
+use std::{
+    any::{Any, TypeId},
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use guthi_core::{
+    protocol::{
+        catalog,
+        packet::keys,
+    },
+    wire::{
+        codec,
+        id::{Incarnation, Member, NodeId},
+        limits::{CATALOG_VALUE_BYTES_MAX, NAME_BYTES_MAX},
+    },
+};
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{
+    event::EVENTS_BEHIND_MAX,
+    key::ClusterKey,
+    node::{Inner, Node},
+};
+use crate::{
+    BuildError, Function,
+    calls::{
+        executor::Executor,
+        function::{Definition, Registered},
+        router::Router,
+    },
+    network::{
+        self, Network, StartError,
+        address::{self, Address},
+        admission::Credentials,
+        libp2p::{Config, Libp2p},
+    },
+    runtime::{
+        self,
+        directory::{Directory, Entry, Presence},
+        driver::{Command, Driver, Echo, Setup},
+        roster::Roster,
+    },
+};
+
+const COMMANDS_QUEUED_MAX: usize = 256;
+
+/// The settings of a node that is about to be started.
+///
+/// Presets ([`Node::local`]) choose sensible values; every setter says how to choose another.
+#[derive(Clone)]
+pub struct Builder {
+    name: Option<String>,
+    cluster: String,
+    keys: Vec<ClusterKey>,
+    listen: Vec<Address>,
+    advertise: Vec<Address>,
+    join: Vec<Address>,
+    directory: Option<PathBuf>,
+    fetch_peers: bool,
+    identity: Option<[u8; 32]>,
+    labels: BTreeMap<String, String>,
+    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    functions: Functions,
+    workers: Option<usize>,
+    calls_max: usize,
+    echo: Echo,
+    patience: Duration,
+    open: bool,
+}
+
+impl Builder {
+    /// Nothing is switched on: a node that listens nowhere and looks for nobody.
+    pub(crate) fn new() -> Self {
+        Self {
+            name: None,
+            cluster: "local".into(),
+            keys: Vec::new(),
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            join: Vec::new(),
+            directory: None,
+            fetch_peers: true,
+            identity: None,
+            labels: BTreeMap::new(),
+            states: HashMap::new(),
+            functions: Functions::linked(),
+            workers: None,
+            calls_max: 65_536,
+            echo: Echo::default(),
+            patience: Duration::from_millis(500),
+            open: false,
+        }
+    }
+
+    pub(crate) fn local() -> Self {
+        Self { listen: vec!["/ip4/127.0.0.1/tcp/0".into()], directory: Some(Directory::default_root()), ..Self::new() }
+    }
+
+    /// What people call this node: 1 to 255 bytes without control characters. Two words from its id unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The cluster that this node belongs to: nodes of other clusters refuse it. `local` unless set.
+    pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
+        self.cluster = cluster.into();
+        self
+    }
+
+    /// The secret that all nodes of the cluster share. Nodes with another key refuse this one.
+    ///
+    /// Called again, it adds a key that is accepted besides the first, so that keys can be changed one node at a time.
+    pub fn key(mut self, key: ClusterKey) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Listens here as well: `host:port` with a numeric host, or a multiaddress; port 0 takes any free one.
+    ///
+    /// Beyond loopback a key is required.
+    pub fn listen(mut self, address: impl Into<Address>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// Tells others this address besides those it listens on: for containers and port forwarding.
+    pub fn advertise(mut self, address: impl Into<Address>) -> Self {
+        self.advertise.push(address.into());
+        self
+    }
+
+    /// Links with the node at this address at the start. If nobody answers, the node runs alone and says so in its log.
+    pub fn join(mut self, address: impl Into<Address>) -> Self {
+        self.join.push(address.into());
+        self
+    }
+
+    /// Finds other nodes of this machine, and is found by them, through this directory of the user's own.
+    pub fn runtime_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Learns the other nodes from the first one it links with (the default), or links only with those that are named.
+    pub const fn fetch_peers(mut self, fetch: bool) -> Self {
+        self.fetch_peers = fetch;
+        self
+    }
+
+    /// The secret ed25519 key of this node, 32 bytes; a fresh one at every start unless set.
+    pub const fn identity(mut self, secret: [u8; 32]) -> Self {
+        self.identity = Some(secret);
+        self
+    }
+
+    /// Says something about this node that all others see, such as its `zone`.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Gives functions something of the application: they get it by type from
+    /// [`Context::state`](crate::Context::state). One value per type.
+    pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
+        self.states.insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    /// Which functions this node has, instead of all that are in the program.
+    pub fn functions(mut self, functions: Functions) -> Self {
+        self.functions = functions;
+        self
+    }
+
+    /// Threads for plain functions, at lower priority; as many as there are cores unless set, at least one.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// How many calls this node accepts at once before it answers `Overloaded`; 65,536 unless set.
+    pub const fn calls_max(mut self, calls: usize) -> Self {
+        self.calls_max = calls;
+        self
+    }
+
+    /// How peers are polled; every 250 ms with a timeout of 2 s unless set.
+    pub const fn echo(mut self, echo: Echo) -> Self {
+        self.echo = echo;
+        self
+    }
+
+    /// How long [`start`](Self::start) waits for the nodes that it knows of; 500 ms unless set.
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Lets anybody in who can reach this node, without a key. Whoever is in can run every function.
+    pub const fn open_to_anyone(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// Starts the node: returns when every node that it knows of has answered or failed, at the latest after
+    /// [`patience`](Self::patience).
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing is left running then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops what has been started.
+    pub async fn start(self) -> Result<Node, BuildError> {
+        tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        check("cluster", &self.cluster)?;
+        let secret = match self.identity {
+            Some(secret) => secret,
+            None => fresh_secret()?,
+        };
+        let id = network::libp2p::identity(secret).map_err(build_error)?;
+        let name = self.name.clone().unwrap_or_else(|| two_words(id));
+        check("node", &name)?;
+        let listen = self.listen_addresses()?;
+        let functions = self.functions.registered()?;
+        let directory =
+            self.directory.clone().map(|root| Directory::open(root, &self.cluster)).transpose()?;
+        let keys = self.keys(directory.as_ref(), &listen)?;
+
+        let workers = self.workers.unwrap_or_else(cores).max(1);
+        let executor = Executor::new(id, functions, self.states.clone(), workers, self.calls_max)?;
+        let incarnation = incarnation();
+        let credentials =
+            Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
+        let roster = Arc::new(Roster::default());
+        let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
+        let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
+        let (started, starting) = oneshot::channel();
+        let plan = Plan {
+            config: Config { secret, listen },
+            advertise: self.advertise.clone(),
+            credentials,
+            executor: executor.clone(),
+            roster: roster.clone(),
+            events: events.clone(),
+            name: name.clone(),
+            labels: self.labels.clone(),
+            echo: self.echo,
+            fetch_peers: self.fetch_peers,
+            inbox,
+        };
+        runtime::spawn(move || plan.carry_out(started))
+            .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
+        let addresses = starting.await.map_err(|_| BuildError::Threads { reason: "the network thread ended".into() })??;
+
+        let presence = match &directory {
+            Some(directory) => Some(announce(directory, id, &name, &addresses)?),
+            None => None,
+        };
+        let router = Router::new(roster.clone(), executor.clone());
+        let inner = Inner::new(id, incarnation, name, self.cluster.clone(), addresses, commands, router, events.downgrade(), presence);
+        drop(events);
+        let inner = Arc::new(inner);
+        executor.attach(Arc::downgrade(&inner));
+        let node = Node::of(inner);
+        self.meet(&node, directory.as_ref()).await;
+        Ok(node)
+    }
+
+    /// Links with everybody who is known, and waits for them as long as patience lasts.
+    async fn meet(&self, node: &Node, directory: Option<&Directory>) {
+        let others = directory.map(|directory| directory.others(node.id())).unwrap_or_default();
+        let local = others.into_iter().flat_map(|(id, entry)| {
+            entry.addresses.first().map(|address| Address::from(address::with_node(address, id)))
+        });
+        let attempts = local.chain(self.join.iter().cloned()).map(|address| {
+            let node = node.clone();
+            async move {
+                if let Err(error) = node.connect(address.clone()).await {
+                    tracing::warn!(%address, %error, "a node that was to be joined is not linked");
+                }
+            }
+        });
+        let all = futures::future::join_all(attempts);
+        // What is not linked in time goes on in the background.
+        let mut all = Box::pin(all);
+        if tokio::time::timeout(self.patience, &mut all).await.is_err() {
+            tokio::spawn(all);
+        }
+    }
+
+    fn listen_addresses(&self) -> Result<Vec<Multiaddr>, BuildError> {
+        self.listen.iter().map(|address| numeric(address)).collect()
+    }
+
+    fn keys(&self, directory: Option<&Directory>, listen: &[Multiaddr]) -> Result<Vec<ClusterKey>, BuildError> {
+        if !self.keys.is_empty() {
+            return Ok(self.keys.clone());
+        }
+        if self.open {
+            return Ok(vec![ClusterKey::OPEN]);
+        }
+        if let Some(address) = listen.iter().find(|address| !is_loopback(address)) {
+            return Err(BuildError::KeyRequired { address: address.to_string() });
+        }
+        match directory {
+            Some(directory) => Ok(vec![directory.key()?]),
+            None => Ok(vec![ClusterKey::OPEN]),
+        }
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Builder");
+        debug.field("name", &self.name).field("cluster", &self.cluster).field("listen", &self.listen);
+        debug.field("join", &self.join).finish_non_exhaustive()
+    }
+}
+
+/// A set of functions for a node.
+#[derive(Clone, Debug, Default)]
+pub struct Functions {
+    definitions: Vec<&'static Definition>,
+    missing: Vec<&'static str>,
+}
+
+impl Functions {
+    /// All functions that are marked in this program.
+    #[must_use]
+    pub fn linked() -> Self {
+        Self { definitions: inventory::iter::<Definition>().collect(), missing: Vec::new() }
+    }
+
+    /// None.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// These and one more, which must be marked in this program.
+    #[must_use]
+    pub fn with<F: Function>(mut self) -> Self {
+        match inventory::iter::<Definition>().find(|definition| definition.is::<F>()) {
+            Some(definition) => self.definitions.push(definition),
+            None => self.missing.push(F::NAME),
+        }
+        self
+    }
+
+    fn registered(&self) -> Result<HashMap<String, Arc<Registered>>, BuildError> {
+        let mut functions = HashMap::new();
+        if let Some(name) = self.missing.first() {
+            return Err(BuildError::NotMarked { function: (*name).to_owned() });
+        }
+        for definition in &self.definitions {
+            let registered = definition.registered()?;
+            check("function", &registered.name)?;
+            let name = registered.name.clone();
+            if functions.insert(name.clone(), Arc::new(registered)).is_some() {
+                return Err(BuildError::DuplicateFunction { name });
+            }
+        }
+        Ok(functions)
+    }
+}
+
+/// What the network thread is given.
+struct Plan {
+    config: Config,
+    advertise: Vec<Address>,
+    credentials: Credentials,
+    executor: Arc<Executor>,
+    roster: Arc<Roster>,
+    events: broadcast::Sender<crate::Event>,
+    name: String,
+    labels: BTreeMap<String, String>,
+    echo: Echo,
+    fetch_peers: bool,
+    inbox: mpsc::Receiver<Command>,
+}
+
+impl Plan {
+    async fn carry_out(self, started: oneshot::Sender<Result<Vec<String>, BuildError>>) {
+        let (network, events) = match Libp2p::start(self.config).await {
+            Ok(started) => started,
+            Err(error) => return drop(started.send(Err(build_error(error)))),
+        };
+        let network: Arc<dyn Network> = Arc::new(network);
+        let mut addresses = network.addresses();
+        for address in &self.advertise {
+            match address.resolve().await {
+                Ok((found, _)) => addresses.splice(..0, found.iter().map(ToString::to_string)).for_each(drop),
+                Err(reason) => {
+                    let address = address.to_string();
+                    return drop(started.send(Err(BuildError::BadAddress { address, reason })));
+                }
+            }
+        }
+        let catalog = match describe(&self.name, &addresses, &self.labels, &self.executor) {
+            Ok(catalog) => catalog,
+            Err(refused) => {
+                let reason = format!("{refused:?}");
+                return drop(started.send(Err(BuildError::TooMuchToTell { reason })));
+            }
+        };
+        let setup = Setup {
+            network,
+            credentials: self.credentials,
+            executor: self.executor,
+            roster: self.roster,
+            events: self.events,
+            catalog,
+            echo: self.echo,
+            fetch_peers: self.fetch_peers,
+        };
+        // If nobody waits for the start any more, the command channel is closed and the driver ends at once.
+        let _ = started.send(Ok(addresses));
+        Driver::run(setup, events, self.inbox).await;
+    }
+}
+
+fn describe(
+    name: &str,
+    addresses: &[String],
+    labels: &BTreeMap<String, String>,
+    executor: &Executor,
+) -> Result<catalog::Writer, catalog::Refused> {
+    let encode = |bytes: Result<Vec<u8>, _>| bytes.unwrap_or_else(|_: codec::EncodeError| vec![0; CATALOG_VALUE_BYTES_MAX + 1]);
+    let mut catalog = catalog::Writer::default();
+    for function in executor.functions() {
+        let key = format!("{}{}", keys::FUNCTION, function.name);
+        catalog.set(&key, encode(codec::encode(&function.entry, CATALOG_VALUE_BYTES_MAX)))?;
+    }
+    catalog.set(keys::NAME, name.as_bytes().to_vec())?;
+    catalog.set(keys::LABELS, encode(codec::encode(labels, CATALOG_VALUE_BYTES_MAX)))?;
+    catalog.set(keys::ADDRESSES, encode(codec::encode(addresses, CATALOG_VALUE_BYTES_MAX)))?;
+    Ok(catalog)
+}
+
+fn announce(directory: &Directory, id: NodeId, name: &str, addresses: &[String]) -> Result<Presence, BuildError> {
+    let entry =
+        Entry { pid: std::process::id(), id: id.to_string(), name: name.to_owned(), addresses: addresses.to_vec() };
+    directory.enter(id, &entry)
+}
+
+/// Whether a text can name something: what is wrong with it if not.
+pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("it is empty")
+    } else if name.len() > NAME_BYTES_MAX {
+        Err("it is longer than 255 bytes")
+    } else if name.chars().any(char::is_control) {
+        Err("it has control characters")
+    } else {
+        Ok(())
+    }
+}
+
+fn check(what: &'static str, name: &str) -> Result<(), BuildError> {
+    check_name(name).map_err(|reason| BuildError::BadName { what, name: name.to_owned(), reason })
+}
+
+fn build_error(error: StartError) -> BuildError {
+    match error {
+        StartError::Listen { address, in_use: true, .. } => {
+            BuildError::AddressInUse { address: address::plain(&address).unwrap_or(address) }
+        }
+        StartError::Listen { address, reason, .. } => BuildError::Listen { address, reason },
+        StartError::Identity(reason) => BuildError::Identity { reason },
+    }
+}
+
+/// The multiaddress of a text that needs no resolver: where one listens is a matter of this machine.
+fn numeric(address: &Address) -> Result<Multiaddr, BuildError> {
+    let text = address.as_str();
+    let bad = |reason: String| BuildError::BadAddress { address: text.to_owned(), reason };
+    if text.starts_with('/') {
+        return text.parse().map_err(|error| bad(format!("{error}")));
+    }
+    let socket: std::net::SocketAddr = text.parse().map_err(|_| bad("expected a numeric address and a port".into()))?;
+    Ok(address::tcp(socket.ip(), socket.port()))
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::V4(ip).is_loopback(),
+        Some(Protocol::Ip6(ip)) => IpAddr::V6(ip).is_loopback(),
+        _ => false,
+    }
+}
+
+fn fresh_secret() -> Result<[u8; 32], BuildError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| BuildError::Identity { reason: error.to_string() })?;
+    Ok(secret)
+}
+
+fn incarnation() -> Incarnation {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A name that is easy to say and to tell from others, made from an id.
+fn two_words(id: NodeId) -> String {
+    let hash = blake3::hash(&id.0);
+    let word = |list: &[&'static str], byte: u8| list[usize::from(byte) % list.len()];
+    format!("{}-{}", word(&ADJECTIVES, hash.as_bytes()[0]), word(&NOUNS, hash.as_bytes()[1]))
+}
+
+const ADJECTIVES: [&str; 32] = [
+    "amber", "ashen", "azure", "brave", "brisk", "calm", "clear", "coral", "crisp", "dawn", "eager", "fair", "fleet",
+    "fond", "gentle", "glad", "golden", "hazel", "ivory", "jade", "keen", "lively", "lucid", "merry", "mild", "noble",
+    "olive", "quiet", "ruby", "silver", "swift", "warm",
+];
+const NOUNS: [&str; 64] = [
+    "acorn", "alder", "aspen", "badger", "beech", "birch", "bison", "brook", "cedar", "cliff", "cloud", "comet",
+    "crane", "delta", "dove", "eagle", "elm", "falcon", "fern", "field", "finch", "fjord", "flint", "fox", "glade",
+    "grove", "harbor", "hare", "hawk", "heron", "hill", "island", "ivy", "lake", "larch", "lark", "lily", "lynx",
+    "maple", "marsh", "meadow", "mesa", "moss", "oak", "orchid", "otter", "owl", "peak", "pearl", "pine", "pond",
+    "poppy", "quail", "raven", "reed", "ridge", "river", "robin", "sage", "spruce", "swan", "tern", "thistle", "wren",
+];

@@ -1,0 +1,176 @@
+use std::{
+    future::IntoFuture,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use guthi_core::wire::{codec, id::NodeId};
+use serde::de::DeserializeOwned;
+
+use super::node::Node;
+use crate::{
+    CallError, Function,
+    calls::{
+        message::Format,
+        router::{Order, Types},
+    },
+};
+
+/// How long a call may take unless it says otherwise.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A call that is about to be made: `await` it.
+///
+/// # Cancel safety
+/// Dropping the future cancels the call at the other side: what is queued there is dropped, an `async fn` is dropped at
+/// its next await, a running plain `fn` goes on unless it asks [`Context::is_cancelled`](crate::Context::is_cancelled).
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call<F: Function> {
+    node: Node,
+    arguments: F::Arguments,
+    options: Options,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) on: Option<NodeId>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) attempts: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { on: None, deadline: Some(DEADLINE), attempts: 1 }
+    }
+}
+
+impl<F: Function> Call<F> {
+    pub(crate) fn new(node: Node, arguments: F::Arguments) -> Self {
+        Self { node, arguments, options: Options::default() }
+    }
+
+    /// Runs it on this node, and on no other.
+    pub fn on(mut self, node: impl Into<NodeId>) -> Self {
+        self.options.on = Some(node.into());
+        self
+    }
+
+    /// Gives up after this time. 30 seconds unless set; it travels with the call as the time that remains.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Tries again elsewhere if a node is lost while it runs the function, up to so many times in all. 1 unless set.
+    ///
+    /// The function may then run more than once; one marked `once` is never tried again.
+    /// A try that certainly had no effect does not count.
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.options.attempts = attempts;
+        self
+    }
+}
+
+impl<F: Function> IntoFuture for Call<F> {
+    type Output = Result<F::Output, CallError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let router = self.node.router();
+            let function = || F::NAME.to_owned();
+            let types = router.types::<F>().map_err(|unsupported| CallError::InvalidArguments {
+                function: function(),
+                message: format!("the type {} cannot travel: {}", unsupported.type_name, unsupported.hint),
+            })?;
+            let payload = codec::encode(&self.arguments, usize::MAX)
+                .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
+            let order = order(F::NAME.into(), types, Format::Postcard, payload, self.options, F::ONCE);
+            let output = router.call(&order).await?;
+            decode(F::NAME, &output)
+        })
+    }
+}
+
+/// A call by name with JSON for arguments and result, for those who do not know the types.
+///
+/// # Cancel safety
+/// As for [`Call`].
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is awaited"]
+pub struct NamedCall {
+    node: Node,
+    name: String,
+    arguments: serde_json::Value,
+    options: Options,
+}
+
+impl NamedCall {
+    pub(crate) fn new(node: Node, name: String, arguments: serde_json::Value) -> Self {
+        Self { node, name, arguments, options: Options::default() }
+    }
+
+    /// Runs it on this node, and on no other.
+    pub fn on(mut self, node: impl Into<NodeId>) -> Self {
+        self.options.on = Some(node.into());
+        self
+    }
+
+    /// Gives up after this time; 30 seconds unless set.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Tries so many times in all where a try may have had an effect; 1 unless set.
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.options.attempts = attempts;
+        self
+    }
+}
+
+impl IntoFuture for NamedCall {
+    type Output = Result<serde_json::Value, CallError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let router = self.node.router();
+            let once = router.is_once(&self.name);
+            let payload = self.arguments.to_string().into_bytes();
+            let types = Arc::new(Types::default());
+            let order = order(self.name.as_str().into(), types, Format::Json, payload, self.options, once);
+            let output = router.call(&order).await?;
+            serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))
+        })
+    }
+}
+
+fn order(
+    name: Arc<str>,
+    types: Arc<Types>,
+    format: Format,
+    payload: Vec<u8>,
+    options: Options,
+    once: bool,
+) -> Order {
+    Order {
+        name,
+        types,
+        format,
+        payload: payload.into(),
+        on: options.on,
+        deadline: options.deadline.map(|deadline| Instant::now() + deadline),
+        attempts: if once { 1 } else { options.attempts },
+    }
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(function: &str, output: &[u8]) -> Result<T, CallError> {
+    codec::decode(output).map_err(|error| unreadable(function, &error))
+}
+
+fn unreadable(function: &str, error: &dyn std::fmt::Display) -> CallError {
+    CallError::Failed { function: function.to_owned(), message: format!("its result cannot be read: {error}") }
+}

@@ -1,0 +1,107 @@
+use std::{any::Any, fmt, sync::Arc, time::Instant};
+
+use guthi_core::wire::id::NodeId;
+
+use super::node::Node;
+use crate::calls::executor::{Executor, Ticket};
+
+/// What a function may know about the call that runs it: ask for it as the first parameter.
+///
+/// ```
+/// use guthi::Context;
+///
+/// /// Looks for a factor, and stops when nobody wants to know any more.
+/// #[guthi::function]
+/// fn factor(ctx: Context, n: u64) -> Option<u64> {
+///     (2..n).take_while(|_| !ctx.is_cancelled()).find(|d| n % d == 0)
+/// }
+/// assert_eq!(factor(Context::detached(), 91), Some(7));
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    call: Option<Call>,
+}
+
+#[derive(Clone)]
+struct Call {
+    executor: Arc<Executor>,
+    caller: NodeId,
+    deadline: Option<Instant>,
+    ticket: Option<Arc<Ticket>>,
+}
+
+impl Context {
+    /// A context that belongs to no call, for tests: no node, no deadline, never cancelled.
+    #[must_use]
+    pub const fn detached() -> Self {
+        Self { call: None }
+    }
+
+    pub(crate) const fn new(
+        executor: Arc<Executor>,
+        caller: NodeId,
+        deadline: Option<Instant>,
+        ticket: Option<Arc<Ticket>>,
+    ) -> Self {
+        Self { call: Some(Call { executor, caller, deadline, ticket }) }
+    }
+
+    /// The node that runs the function, to call others from an `async fn`.
+    /// `None` if it is detached or the node has left.
+    #[must_use]
+    pub fn node(&self) -> Option<Node> {
+        self.call.as_ref()?.executor.node()
+    }
+
+    /// The node that called; `None` if detached.
+    #[must_use]
+    pub fn caller(&self) -> Option<NodeId> {
+        self.call.as_ref().map(|call| call.caller)
+    }
+
+    /// When the caller gives up; `None` if it does not.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.as_ref()?.deadline
+    }
+
+    /// Whether nobody wants the result any more: the caller has dropped the call or was lost, or its deadline is over.
+    ///
+    /// A plain function that runs for longer than a second should ask now and then, and return anything.
+    /// An inline function is never told.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        let Some(call) = &self.call else { return false };
+        call.ticket.as_ref().is_some_and(|ticket| ticket.is_cancelled())
+            || call.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Resolves when the caller no longer wants the result.
+    ///
+    /// An `async fn` seldom needs it: it is dropped at its next await anyway.
+    ///
+    /// # Cancel safety
+    /// Safe to drop and to ask again.
+    pub async fn cancelled(&self) {
+        match self.call.as_ref().and_then(|call| call.ticket.as_ref()) {
+            Some(ticket) => ticket.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What was given to [`Builder::state`](crate::Builder::state), by its type.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.call.as_ref()?.executor.state()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Context");
+        if let Some(call) = &self.call {
+            debug.field("caller", &call.caller).field("deadline", &call.deadline);
+        }
+        debug.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,538 @@
+//! One error type per operation; each variant says whether the operation may have happened.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use guthi_core::wire::id::NodeId;
+
+/// Whether an operation that failed may have had an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Certainly not: it can be repeated without harm.
+    NotApplied,
+    /// Certainly: the function ran, and said no or panicked.
+    Applied,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Any error of this crate; every operation's own error converts into it.
+///
+/// Its `Debug` form is written for people, since that is what a `main` that returns it prints:
+/// the sentence, what caused it, and what to do next.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A node could not be started.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A node could not be reached or waited for.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// A call gave no result.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A map gave no result.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// Leaving did not go as it should.
+    #[error(transparent)]
+    Leave(#[from] LeaveError),
+    /// A function could not be registered.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
+impl Error {
+    /// Whether the operation may have happened.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Build(_) | Self::Join(_) | Self::Register(_) => Outcome::NotApplied,
+            Self::Call(error) => error.outcome(),
+            Self::Map(error) => error.outcome(),
+            Self::Leave(error) => error.outcome(),
+        }
+    }
+
+    fn next_step(&self) -> Option<&'static str> {
+        match self {
+            Self::Build(error) => error.next_step(),
+            Self::Join(error) => error.next_step(),
+            Self::Call(error) | Self::Map(MapError::Item { source: error, .. }) => error.next_step(),
+            Self::Map(_) | Self::Leave(_) | Self::Register(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            write!(f, "\n  because {cause}")?;
+            source = cause.source();
+        }
+        match self.next_step() {
+            Some(next) => write!(f, "\n  next: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a node could not be started. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// `start()` was called outside a tokio runtime.
+    #[error("no tokio runtime is running here")]
+    NoRuntime,
+    /// An address to listen on, advertise or join cannot be understood.
+    #[error("{address:?} is no address: {reason}")]
+    BadAddress {
+        /// The text that was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process listens there.
+    #[error("{address} is taken by another process")]
+    AddressInUse {
+        /// The address.
+        address: String,
+    },
+    /// The system refuses to listen there.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A node that can be reached from other machines needs a key, or `open_to_anyone()`.
+    #[error("a node that listens on {address} can be reached from other machines and needs a cluster key")]
+    KeyRequired {
+        /// The address beyond loopback.
+        address: String,
+    },
+    /// A cluster key cannot be read.
+    #[error("not a cluster key: {reason}")]
+    BadKey {
+        /// What is wrong with it; never the key itself.
+        reason: String,
+    },
+    /// A name is empty, longer than 255 bytes, or has control characters.
+    #[error("{name:?} cannot be a {what}: {reason}")]
+    BadName {
+        /// What it names.
+        what: &'static str,
+        /// The name that was given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The runtime directory cannot be used.
+    #[error("the runtime directory {} cannot be used: {reason}", path.display())]
+    RuntimeDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Another live process has this identity.
+    #[error("another process runs with the identity {node}")]
+    IdentityInUse {
+        /// The identity.
+        node: NodeId,
+    },
+    /// The secret key is not one.
+    #[error("the identity cannot be used: {reason}")]
+    Identity {
+        /// Why not.
+        reason: String,
+    },
+    /// Two functions have one name.
+    #[error("two functions are named `{name}`")]
+    DuplicateFunction {
+        /// The name.
+        name: String,
+    },
+    /// A function that was chosen for the node is not marked in this program.
+    #[error("no function named `{function}` is marked in this program")]
+    NotMarked {
+        /// The name.
+        function: String,
+    },
+    /// A type in a function's signature cannot travel.
+    #[error("function `{function}`: the type {type_name} cannot travel: {hint}")]
+    UnsupportedType {
+        /// The function.
+        function: String,
+        /// The type.
+        type_name: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// More is declared than a node can tell the others.
+    #[error("the node cannot describe itself: {reason}")]
+    TooMuchToTell {
+        /// Which bound is exceeded.
+        reason: String,
+    },
+    /// The system refuses threads.
+    #[error("threads cannot be started: {reason}")]
+    Threads {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl BuildError {
+    const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoRuntime => "call it from an async fn under #[tokio::main]",
+            Self::BadAddress { .. } => "write host:port, [ipv6]:port or a multiaddress such as /ip4/10.0.0.5/tcp/6969",
+            Self::AddressInUse { .. } => "stop the other process, or listen on port 0 for any free port",
+            Self::KeyRequired { .. } => "give all nodes the same key with .key(..), or call .open_to_anyone()",
+            Self::DuplicateFunction { .. } => "give one of them another name: #[guthi::function(name = \"..\")]",
+            Self::IdentityInUse { .. } => "give each process its own identity",
+            _ => return None,
+        })
+    }
+}
+
+/// Why a node could not be reached or waited for. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The address cannot be understood or resolved.
+    #[error("{address:?} is no address: {reason}")]
+    BadAddress {
+        /// The text that was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answers there, or no node does.
+    #[error("cannot reach {address}: {reason}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The address leads to this node itself.
+    #[error("{address} is this node itself")]
+    Myself {
+        /// Where.
+        address: String,
+    },
+    /// A node answered that has another cluster key.
+    #[error("the node at {address} has another cluster key")]
+    WrongKey {
+        /// Where.
+        address: String,
+    },
+    /// A node answered that belongs to another cluster.
+    #[error("the node at {address} belongs to another cluster")]
+    WrongCluster {
+        /// Where.
+        address: String,
+    },
+    /// A node answered that speaks another version of the protocol.
+    #[error("the node at {address} speaks wire version {version}, and this one {ours}")]
+    WrongVersion {
+        /// Where.
+        address: String,
+        /// What it speaks.
+        version: u8,
+        /// What this build speaks.
+        ours: u8,
+    },
+    /// The other node refuses this one: it is leaving, or knows a later life of this identity.
+    #[error("the node at {address} refuses: {reason}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("not there after {waited:?}: {members} of {wanted} members")]
+    Timeout {
+        /// How long it was waited for.
+        waited: Duration,
+        /// How many members there are.
+        members: usize,
+        /// How many were wanted.
+        wanted: usize,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl JoinError {
+    const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadAddress { .. } => "write host:port, [ipv6]:port or a multiaddress such as /ip4/10.0.0.5/tcp/6969",
+            Self::Unreachable { .. } => "is a node running there, and does a firewall let its port through?",
+            Self::WrongKey { .. } => "give both nodes the same key",
+            Self::WrongCluster { .. } => "give both nodes the same cluster name",
+            Self::WrongVersion { .. } => "update the older of the two",
+            _ => return None,
+        })
+    }
+}
+
+/// Why a call gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The chosen node has no function of that name. It did not run.
+    #[error("cannot call `{function}` on {}: no such function there", node.short())]
+    NoSuchFunction {
+        /// The name.
+        function: String,
+        /// The node.
+        node: NodeId,
+    },
+    /// No node in sight has a function of that name. It did not run.
+    #[error("cannot call `{function}`: no node has it")]
+    NoNodeHasIt {
+        /// The name.
+        function: String,
+    },
+    /// The node that was named is not linked with this one now. It did not run.
+    #[error("cannot call `{function}` on {}: it is not linked with this node", node.short())]
+    NotLinked {
+        /// The name.
+        function: String,
+        /// The node.
+        node: NodeId,
+    },
+    /// Here and there the function has different types. It did not run.
+    #[error("cannot call `{function}`: here it is `{here}`, there `{there}`")]
+    SignatureMismatch {
+        /// The name.
+        function: String,
+        /// Its types in this program.
+        here: String,
+        /// Its types at the other node.
+        there: String,
+    },
+    /// The arguments cannot be encoded here or decoded there. It did not run.
+    #[error("cannot call `{function}`: the arguments do not fit: {message}")]
+    InvalidArguments {
+        /// The name.
+        function: String,
+        /// What does not fit.
+        message: String,
+    },
+    /// The node went away before it answered. It may have run.
+    #[error("the node {} was lost while it ran `{function}`: {reason}", node.short())]
+    PeerLost {
+        /// The name.
+        function: String,
+        /// The node.
+        node: NodeId,
+        /// How it was lost.
+        reason: String,
+    },
+    /// The deadline passed first.
+    #[error("`{function}` gave no result before its deadline")]
+    Deadline {
+        /// The name.
+        function: String,
+        /// Whether it may have begun.
+        started: bool,
+    },
+    /// The node that was to run it stops or has stopped serving.
+    #[error("`{function}` was cancelled: the node leaves")]
+    Cancelled {
+        /// The name.
+        function: String,
+        /// Whether it may have begun.
+        started: bool,
+    },
+    /// Every node that has it is at its limits. It did not run.
+    #[error("cannot call `{function}`: every node that has it is overloaded")]
+    Overloaded {
+        /// The name.
+        function: String,
+    },
+    /// The arguments are too large, and it did not run; or the result is, and it did.
+    #[error("`{function}`: the {} of {bytes} bytes, and at most {limit} are allowed", if *.result { "result is" } else { "arguments are" })]
+    TooLarge {
+        /// The name.
+        function: String,
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        limit: u64,
+        /// It is the result.
+        result: bool,
+    },
+    /// The function ran and returned an error of its own.
+    #[error("`{function}` failed: {message}")]
+    Failed {
+        /// The name.
+        function: String,
+        /// Its error.
+        message: String,
+    },
+    /// The function panicked: a bug in it.
+    #[error("`{function}` panicked at {location}: {message}")]
+    Panicked {
+        /// The name.
+        function: String,
+        /// What the panic said.
+        message: String,
+        /// `file:line:column` at the node where it ran.
+        location: String,
+    },
+}
+
+impl CallError {
+    /// Whether the function may have run.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoSuchFunction { .. }
+            | Self::NoNodeHasIt { .. }
+            | Self::NotLinked { .. }
+            | Self::SignatureMismatch { .. }
+            | Self::InvalidArguments { .. }
+            | Self::Overloaded { .. }
+            | Self::TooLarge { result: false, .. }
+            | Self::Deadline { started: false, .. }
+            | Self::Cancelled { started: false, .. } => Outcome::NotApplied,
+            Self::TooLarge { result: true, .. } | Self::Failed { .. } | Self::Panicked { .. } => Outcome::Applied,
+            Self::PeerLost { .. } | Self::Deadline { started: true, .. } | Self::Cancelled { started: true, .. } => {
+                Outcome::Unknown
+            }
+        }
+    }
+
+    const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoNodeHasIt { .. } | Self::NoSuchFunction { .. } => {
+                "start a program that has it; a library of functions must be named once: use my_functions as _;"
+            }
+            Self::SignatureMismatch { .. } => "run the same build on all nodes, or give the new form a new name",
+            Self::TooLarge { .. } => "send it in parts",
+            Self::Overloaded { .. } => "try later, or add nodes",
+            _ => return None,
+        })
+    }
+}
+
+/// Why a map gave no result. Items that had finished did run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// One item failed; what was running elsewhere is cancelled.
+    #[error("item {index} of the map failed")]
+    Item {
+        /// The position of the item in the input, from zero.
+        index: usize,
+        /// How it failed.
+        source: CallError,
+    },
+    /// One item lost so many nodes that it may be what kills them.
+    #[error("item {index} of the map was given up: {attempts} nodes were lost while they ran it")]
+    Poisoned {
+        /// The position of the item in the input, from zero.
+        index: usize,
+        /// How many nodes were lost with it.
+        attempts: u32,
+    },
+    /// The deadline passed first.
+    #[error("the map was not done before its deadline: {done} of {total} items were")]
+    Deadline {
+        /// Items done.
+        done: usize,
+        /// All items.
+        total: usize,
+    },
+}
+
+impl MapError {
+    /// Whether the items may have run.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Item { source, .. } => source.outcome(),
+            Self::Poisoned { .. } | Self::Deadline { .. } => Outcome::Unknown,
+        }
+    }
+}
+
+/// Why a function could not be registered. It is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The node has a function of that name.
+    #[error("this node has a function named `{name}` already")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// The name is empty, too long, has control characters, or begins with `guthi.`.
+    #[error("{name:?} cannot name a function: {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A type cannot travel.
+    #[error("function `{name}`: the type {type_name} cannot travel: {hint}")]
+    UnsupportedType {
+        /// The function.
+        name: String,
+        /// The type.
+        type_name: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// The node has as many functions as it can tell the others.
+    #[error("the function `{name}` cannot be announced: {reason}")]
+    TooMuchToTell {
+        /// The function.
+        name: String,
+        /// Which bound is exceeded.
+        reason: String,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+/// Why leaving did not go as it should. The node is gone in any case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// Functions were still running when the time for leaving was over; their callers were told.
+    #[error("{running} functions were still running and were given up")]
+    StillRunning {
+        /// How many.
+        running: usize,
+    },
+    /// Signals cannot be listened to.
+    #[error("signals cannot be listened to: {reason}")]
+    Signals {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl LeaveError {
+    /// Whether the node has left.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::StillRunning { .. } => Outcome::Applied,
+            Self::Signals { .. } => Outcome::NotApplied,
+        }
+    }
+}

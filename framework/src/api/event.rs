@@ -1,0 +1,169 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::Stream;
+use tokio::{sync::broadcast, task::JoinHandle};
+
+use super::peer::Peer;
+
+/// Something that happened to a peer, as this node sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node that was not there before answers and has described itself.
+    Joined {
+        /// Who.
+        peer: Peer,
+    },
+    /// A peer's link broke or it is late with an answer; it is being asked once more. Early and local.
+    Suspected {
+        /// Who.
+        peer: Peer,
+        /// What was noticed.
+        reason: String,
+    },
+    /// A suspected peer has answered after all.
+    Trusted {
+        /// Who.
+        peer: Peer,
+    },
+    /// A peer is taken for dead. Once per failure.
+    Failed {
+        /// Who.
+        peer: Peer,
+        /// What was noticed.
+        reason: String,
+    },
+    /// A node that had failed or left is back.
+    Recovered {
+        /// Who.
+        peer: Peer,
+    },
+    /// A peer has said goodbye.
+    Left {
+        /// Who.
+        peer: Peer,
+    },
+    /// Another process with a peer's identity asks to be let in, and was refused while the first is there.
+    DuplicateIdentity {
+        /// The peer that is linked.
+        peer: Peer,
+    },
+    /// This reader was too slow, and so many events are lost to it.
+    Missed(u64),
+}
+
+impl Event {
+    /// The peer that it is about.
+    #[must_use]
+    pub const fn peer(&self) -> Option<&Peer> {
+        match self {
+            Self::Joined { peer }
+            | Self::Suspected { peer, .. }
+            | Self::Trusted { peer }
+            | Self::Failed { peer, .. }
+            | Self::Recovered { peer }
+            | Self::Left { peer }
+            | Self::DuplicateIdentity { peer } => Some(peer),
+            Self::Missed(_) => None,
+        }
+    }
+
+    /// The word for it: `joined`, `suspected`, `trusted`, `failed`, `recovered`, `left`, `duplicate_identity`, `missed`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Joined { .. } => "joined",
+            Self::Suspected { .. } => "suspected",
+            Self::Trusted { .. } => "trusted",
+            Self::Failed { .. } => "failed",
+            Self::Recovered { .. } => "recovered",
+            Self::Left { .. } => "left",
+            Self::DuplicateIdentity { .. } => "duplicate_identity",
+            Self::Missed(_) => "missed",
+        }
+    }
+}
+
+/// Events a slow reader may be behind before it loses the oldest.
+pub(crate) const EVENTS_BEHIND_MAX: usize = 4096;
+
+/// The events of a node from the moment this was made; ends when the node leaves.
+///
+/// A slow reader never holds the node up: it gets [`Event::Missed`] where it lost some.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    pub(crate) const fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next event, or `None` once the node has left.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no event.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// The same as a [`Stream`].
+    pub fn into_stream(self) -> impl Stream<Item = Event> + Send + 'static {
+        futures::stream::unfold(self, |mut events| async move { Some((events.next().await?, events)) })
+    }
+}
+
+/// A callback that has been registered. It stays active when this is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    task: JoinHandle<()>,
+}
+
+impl Subscription {
+    /// Runs `react` for every event that `pick` chooses, one after the other, on `runtime`.
+    pub(crate) fn start<F, R>(
+        runtime: &tokio::runtime::Handle,
+        mut events: Events,
+        pick: impl Fn(Event) -> Option<Peer> + Send + 'static,
+        react: F,
+    ) -> Self
+    where
+        F: Fn(Peer) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let task = runtime.spawn(async move {
+            while let Some(event) = events.next().await {
+                if let Event::Missed(missed) = event {
+                    tracing::warn!(missed, "a callback is slower than the events it is for, and missed some");
+                }
+                if let Some(peer) = pick(event) {
+                    react(peer).await;
+                }
+            }
+        });
+        Self { task }
+    }
+
+    /// Ends it; a callback that is running is dropped at its next await.
+    pub fn cancel(self) {
+        self.task.abort();
+    }
+}
+
+impl Future for Subscription {
+    type Output = ();
+
+    /// Resolves when the node has left and the last callback has run.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.task).poll(cx).map(drop)
+    }
+}

@@ -1,0 +1,10 @@
+//! What a user types: one file per noun. Handles are cheap to clone and hold no logic.
+
+pub(crate) mod builder;
+pub(crate) mod call;
+pub(crate) mod context;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod key;
+pub(crate) mod node;
+pub(crate) mod peer;

@@ -1,0 +1,426 @@
+use std::{
+    future::Future,
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    time::{Duration, Instant},
+};
+
+use guthi_core::wire::id::{Incarnation, NodeId};
+use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{
+    builder::{Builder, check_name},
+    call::{Call, NamedCall},
+    event::{Events, Subscription},
+    peer::{FunctionInfo, Member, Peer, Status, View},
+};
+use crate::{
+    CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError,
+    calls::{
+        function::{Registered, invoke_with},
+        router::Router,
+        signature::{self, Signature},
+    },
+    network::address::Address,
+    runtime::{directory::Presence, driver::Command},
+};
+
+/// How long a node that leaves waits for the functions that it runs.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long an address may take to answer.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// A node: this process as a member of its cluster. Clones are the same node.
+///
+/// Dropping the last clone closes its links, and the others take it for failed; [`leave`](Self::leave) says goodbye.
+#[derive(Clone, Debug)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+/// What the clones of a [`Node`] share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    id: NodeId,
+    incarnation: Incarnation,
+    name: String,
+    cluster: String,
+    addresses: Vec<String>,
+    commands: mpsc::Sender<Command>,
+    router: Router,
+    // Weak, so that the streams of events end with the driver.
+    events: broadcast::WeakSender<Event>,
+    presence: Mutex<Option<Presence>>,
+    left: AtomicBool,
+}
+
+impl Inner {
+    #[expect(clippy::too_many_arguments, reason = "one caller, and every part has its own type")]
+    pub(crate) fn new(
+        id: NodeId,
+        incarnation: Incarnation,
+        name: String,
+        cluster: String,
+        addresses: Vec<String>,
+        commands: mpsc::Sender<Command>,
+        router: Router,
+        events: broadcast::WeakSender<Event>,
+        presence: Option<Presence>,
+    ) -> Self {
+        Self {
+            id,
+            incarnation,
+            name,
+            cluster,
+            addresses,
+            commands,
+            router,
+            events,
+            presence: Mutex::new(presence),
+            left: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Node {
+    /// A node for one machine: it listens on loopback and finds the other nodes of this user by itself, through
+    /// `GUTHI_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/guthi`, else a private folder of the temporary directory.
+    #[must_use]
+    pub fn local() -> Builder {
+        Builder::local()
+    }
+
+    /// A node with nothing switched on: it listens nowhere and looks for nobody until it is told to.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) const fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// The node's identity.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.inner.id
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The cluster that it belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.inner.cluster
+    }
+
+    /// Where it can be reached: multiaddresses that end in its identity, ready for [`Builder::join`].
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        let with_node = |address: &String| crate::network::address::with_node(address, self.inner.id).into();
+        self.inner.addresses.iter().map(with_node).collect()
+    }
+
+    /// Who belongs together now, this node included.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let mut members = self.members();
+        members.sort_by_key(|member| member.id);
+        View { members }
+    }
+
+    /// The members of the view: this node first, then the peers that are alive.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let me = Member { id: self.inner.id, incarnation: self.inner.incarnation, name: self.inner.name.clone() };
+        let snapshot = self.inner.router.roster().load();
+        let here = |peer: &&Peer| matches!(peer.status, Status::Alive | Status::Suspected);
+        let others = snapshot.peers.values().filter(here).map(|peer| Member {
+            id: peer.id,
+            incarnation: peer.incarnation,
+            name: peer.name.clone(),
+        });
+        std::iter::once(me).chain(others).collect()
+    }
+
+    /// Every other node that is known, by id; also those that failed or left within the last 24 hours.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        self.inner.router.roster().load().peers.values().cloned().collect()
+    }
+
+    /// Waits until the view has at least so many members.
+    ///
+    /// # Errors
+    /// [`JoinError::Left`] once this node has left. It waits without end otherwise: put a timeout around it.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn wait_for(&self, members: usize) -> Result<View, JoinError> {
+        let mut changes = self.inner.router.roster().changes();
+        loop {
+            changes.mark_unchanged();
+            let view = self.view();
+            if view.members.len() >= members {
+                return Ok(view);
+            }
+            if self.inner.router.roster().load().closed || changes.changed().await.is_err() {
+                return Err(JoinError::Left);
+            }
+        }
+    }
+
+    /// Links with the node at an address, and through it with those that it knows.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future lets the attempt go on in the background.
+    pub async fn connect(&self, to: impl Into<Address>) -> Result<Peer, JoinError> {
+        let address = to.into();
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Connect { address: address.clone(), reply };
+        self.inner.commands.send(command).await.map_err(|_| JoinError::Left)?;
+        let id = match tokio::time::timeout(CONNECT_MAX, answer).await {
+            Ok(answer) => answer.map_err(|_| JoinError::Left)??,
+            Err(_) => {
+                let reason = format!("no answer within {CONNECT_MAX:?}");
+                return Err(JoinError::Unreachable { address: address.to_string(), reason });
+            }
+        };
+        let snapshot = self.inner.router.roster().load();
+        snapshot.peers.get(&id).cloned().ok_or_else(|| JoinError::Unreachable {
+            address: address.to_string(),
+            reason: "it was lost at once".into(),
+        })
+    }
+
+    /// What happens to peers from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let receiver = match self.inner.events.upgrade() {
+            Some(events) => events.subscribe(),
+            None => broadcast::channel(1).1,
+        };
+        Events::new(receiver)
+    }
+
+    /// Calls back for every node that joins from now on, on the runtime that started this node, one at a time.
+    pub fn on_join<F, R>(&self, react: F) -> Subscription
+    where
+        F: Fn(Peer) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.subscribe(|event| if let Event::Joined { peer } = event { Some(peer) } else { None }, react)
+    }
+
+    /// Calls back once for every failure of a peer from now on; `peer.reason` says what was noticed.
+    pub fn on_failure<F, R>(&self, react: F) -> Subscription
+    where
+        F: Fn(Peer) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.subscribe(|event| if let Event::Failed { peer, .. } = event { Some(peer) } else { None }, react)
+    }
+
+    /// Calls back for every node that comes back after it had failed or left.
+    pub fn on_recovery<F, R>(&self, react: F) -> Subscription
+    where
+        F: Fn(Peer) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.subscribe(|event| if let Event::Recovered { peer } = event { Some(peer) } else { None }, react)
+    }
+
+    fn subscribe<F, R>(&self, pick: impl Fn(Event) -> Option<Peer> + Send + 'static, react: F) -> Subscription
+    where
+        F: Fn(Peer) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Subscription::start(self.inner.router.executor().runtime(), self.events(), pick, react)
+    }
+
+    /// Calls a function on a node that has it, the least busy one, perhaps this one.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// #[guthi::function]
+    /// fn fma(a: f64, b: f64, c: f64) -> f64 {
+    ///     a * b + c
+    /// }
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let seven = node.call::<fma>((2.0, 3.0, 1.0)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn call<F: Function>(&self, arguments: F::Arguments) -> Call<F> {
+        Call::new(self.clone(), arguments)
+    }
+
+    /// Calls a function by name, with JSON: `null` for no argument, the value for one, an array for more.
+    pub fn call_named(&self, name: impl Into<String>, arguments: serde_json::Value) -> NamedCall {
+        NamedCall::new(self.clone(), name.into(), arguments)
+    }
+
+    /// Calls a function on every node that has it, all at once; one result per node, this one included.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the calls.
+    pub async fn call_all<F>(&self, arguments: F::Arguments) -> Vec<(NodeId, Result<F::Output, CallError>)>
+    where
+        F: Function<Arguments: Clone>,
+    {
+        let info = self.functions().into_iter().find(|function| function.name == F::NAME);
+        let nodes = info.map(|info| info.nodes).unwrap_or_default();
+        let calls = nodes.into_iter().map(|id| {
+            let call = self.call::<F>(arguments.clone()).on(id);
+            async move { (id, call.await) }
+        });
+        futures::future::join_all(calls).await
+    }
+
+    /// Adds an `async` function at run time and tells all nodes; it gets a [`Context`] and its one argument.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; it is not added then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave it added here and not yet announced.
+    pub async fn register<A, T, E, F, R>(&self, name: impl Into<String>, function: F) -> Result<(), RegisterError>
+    where
+        A: DeserializeOwned + Send + 'static,
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: std::fmt::Display + 'static,
+        F: Fn(Context, A) -> R + Send + Sync + Clone + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let name = name.into();
+        let bad = |reason| RegisterError::BadName { name: name.clone(), reason };
+        check_name(&name).map_err(bad)?;
+        if name.starts_with("guthi.") {
+            return Err(bad("names that begin with guthi. are reserved"));
+        }
+        let unsupported = |unsupported: signature::Unsupported| RegisterError::UnsupportedType {
+            name: name.clone(),
+            type_name: unsupported.type_name,
+            hint: unsupported.hint,
+        };
+        let arguments = signature::trace::<A>().map_err(unsupported)?;
+        let output = signature::trace::<T>().map_err(unsupported)?;
+        let run = move |context, input: crate::calls::function::Input<'_>| {
+            let function = function.clone();
+            invoke_with(context, input, move |context, argument: A| {
+                let running = function(context, argument);
+                async move { running.await.map_err(Failure::new) }
+            })
+        };
+        let signature = Signature::of_function(&arguments, &output).0;
+        let shape = format!("{arguments} -> {output}");
+        let registered = Registered::dynamic(&name, signature, shape, Arc::new(run));
+        let entry = registered.entry.clone();
+        if !self.inner.router.executor().register(registered) {
+            return Err(RegisterError::Duplicate { name });
+        }
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Announce { function: name.clone(), entry, reply };
+        self.inner.commands.send(command).await.map_err(|_| RegisterError::Left)?;
+        let announced = answer.await.map_err(|_| RegisterError::Left)?;
+        announced.map_err(|refused| RegisterError::TooMuchToTell { name, reason: format!("{refused:?}") })
+    }
+
+    /// The global function store: every function of every node in sight, by name.
+    #[must_use]
+    pub fn functions(&self) -> Vec<FunctionInfo> {
+        let mut store = std::collections::BTreeMap::new();
+        let snapshot = self.inner.router.roster().load();
+        let mut add = |node, name: &str, entry: &guthi_core::protocol::packet::FunctionEntry| {
+            let info = store.entry(name.to_owned()).or_insert_with(|| FunctionInfo {
+                name: name.to_owned(),
+                shape: entry.shape.clone(),
+                docs: entry.docs.clone(),
+                once: entry.once,
+                nodes: Vec::new(),
+            });
+            info.nodes.push(node);
+        };
+        for function in self.inner.router.executor().functions() {
+            add(self.inner.id, &function.name, &function.entry);
+        }
+        for (node, route) in &snapshot.routes {
+            for (name, entry) in route.functions.iter() {
+                add(*node, name, entry);
+            }
+        }
+        store.into_values().collect()
+    }
+
+    /// Takes no more work, finishes what it runs (for at most 5 s), says goodbye and ends, for all clones.
+    ///
+    /// # Errors
+    /// [`LeaveError::StillRunning`] if functions were given up; the node has left all the same.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before the goodbye leaves a node that accepts no calls: leave again.
+    pub async fn leave(self) -> Result<(), LeaveError> {
+        if self.inner.left.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let executor = self.inner.router.executor();
+        executor.leave();
+        // Nobody should find the node any more.
+        drop(self.inner.presence.lock().take());
+        let patience = Instant::now() + DRAIN_MAX;
+        while executor.accepted() > 0 && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let running = executor.accepted();
+        let (reply, said) = oneshot::channel();
+        if self.inner.commands.send(Command::Leave { reply }).await.is_ok() {
+            let _ = said.await;
+        }
+        if running == 0 { Ok(()) } else { Err(LeaveError::StillRunning { running }) }
+    }
+
+    /// Serves until the process is told to end (SIGINT or SIGTERM), then leaves. A second signal ends it at once.
+    ///
+    /// # Errors
+    /// [`LeaveError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future before a signal leaves the node as it is.
+    pub async fn run(self) -> Result<(), LeaveError> {
+        let signal = |kind| tokio::signal::unix::signal(kind).map_err(|error| LeaveError::Signals { reason: error.to_string() });
+        let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tokio::select! {
+            result = self.leave() => result,
+            _ = interrupt.recv() => std::process::exit(130),
+            _ = terminate.recv() => std::process::exit(143),
+        }
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.inner.router
+    }
+}
+
+impl From<&Peer> for NodeId {
+    fn from(peer: &Peer) -> Self {
+        peer.id
+    }
+}
+
+impl From<&Node> for NodeId {
+    fn from(node: &Node) -> Self {
+        node.id()
+    }
+}

@@ -1,0 +1,376 @@
+//! Runs functions on this node: inline on the reader, on the compute pool, or on the user's runtime.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use guthi_core::wire::{id::NodeId, limits};
+use parking_lot::RwLock;
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    function::{Entered, Input, Registered, Run, Stop},
+    lane::Lane,
+    message::{Answer, Batch, Format, Refusal},
+    panic,
+};
+use crate::{BuildError, Context, Node, api::node::Inner};
+
+/// Nice value of the compute threads: the network thread, the user's and everybody else's go first.
+const COMPUTE_NICE: i32 = 10;
+const COMPUTE_STACK_BYTES: usize = 4 * 1024 * 1024;
+
+/// The functions of this node and the threads that run them.
+pub(crate) struct Executor {
+    me: NodeId,
+    functions: RwLock<HashMap<String, Arc<Registered>>>,
+    pool: rayon::ThreadPool,
+    workers: usize,
+    runtime: tokio::runtime::Handle,
+    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    node: OnceLock<Weak<Inner>>,
+    /// Accepted and not yet ended, on the pool and on the runtime.
+    accepted: AtomicUsize,
+    accepted_max: usize,
+    leaving: AtomicBool,
+    finished: AtomicU64,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+/// One request to run a function.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) function: Arc<Registered>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) format: Format,
+    pub(crate) batch: bool,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) caller: NodeId,
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) sink: Sink,
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Lane { lane: Arc<Lane>, id: u64, flags: u16 },
+    Local(oneshot::Sender<Answer>),
+}
+
+impl Sink {
+    fn send(self, answer: Answer) {
+        match self {
+            Self::Lane { lane, id, flags } => lane.reply(id, flags, answer),
+            // The caller has lost interest.
+            Self::Local(reply) => drop(reply.send(answer)),
+        }
+    }
+}
+
+/// The caller's hold on one run.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket {
+    cancelled: AtomicBool,
+    notify: Notify,
+}
+
+impl Ticket {
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.notify.notify_waiters();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn cancelled(&self) {
+        loop {
+            let notified = self.notify.notified();
+            if self.is_cancelled() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Executor {
+    pub(crate) fn new(
+        me: NodeId,
+        functions: HashMap<String, Arc<Registered>>,
+        states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+        workers: usize,
+        accepted_max: usize,
+    ) -> Result<Arc<Self>, BuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .stack_size(COMPUTE_STACK_BYTES)
+            .thread_name(|index| format!("guthi-compute-{index}"))
+            // Echoes must not wait behind user code. A system that refuses lower priority is no reason not to run.
+            .start_handler(|_| drop(rustix::process::setpriority_process(None, COMPUTE_NICE)))
+            .build()
+            .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
+        Ok(Arc::new(Self {
+            me,
+            functions: RwLock::new(functions),
+            pool,
+            workers,
+            runtime: tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
+            states,
+            node: OnceLock::new(),
+            accepted: AtomicUsize::new(0),
+            accepted_max,
+            leaving: AtomicBool::new(false),
+            finished: AtomicU64::new(0),
+        }))
+    }
+
+    /// Accepts a request or answers why not. Never waits.
+    pub(crate) fn submit(self: &Arc<Self>, request: Request) {
+        if self.leaving.load(Ordering::Relaxed) {
+            return request.sink.send(Answer::Refused(Refusal::Cancelled { started: false }));
+        }
+        if self.accepted.fetch_add(1, Ordering::Relaxed) >= self.accepted_max {
+            self.accepted.fetch_sub(1, Ordering::Relaxed);
+            return request.sink.send(Answer::Refused(Refusal::Overloaded));
+        }
+        let Some(entered) = request.function.enter() else {
+            self.accepted.fetch_sub(1, Ordering::Relaxed);
+            return request.sink.send(Answer::Refused(Refusal::Overloaded));
+        };
+        let executor = self.clone();
+        match &request.function.run {
+            Run::Inline(_) | Run::Plain(_) => self.pool.spawn_fifo(move || executor.compute(request, entered)),
+            Run::Async(_) => drop(self.runtime.spawn(async move { executor.drive(request, entered).await })),
+        }
+    }
+
+    /// Runs an inline function here and now; what it returns is appended to `output`.
+    pub(crate) fn inline(
+        self: &Arc<Self>,
+        run: fn(&Context, Input<'_>, &mut Vec<u8>) -> Result<(), Stop>,
+        caller: NodeId,
+        deadline: Option<Instant>,
+        input: Input<'_>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let context = Context::new(self.clone(), caller, deadline, None);
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        guarded(|| run(&context, input, output))
+    }
+
+    fn compute(self: Arc<Self>, request: Request, entered: Entered) {
+        let (Run::Plain(run) | Run::Inline(run)) = request.function.run else { unreachable!("only plain functions come here") };
+        let context = self.context(&request);
+        let answer = if request.batch {
+            self.compute_batch(&request, run, &context)
+        } else {
+            let mut output = Vec::new();
+            let input = Input { bytes: &request.payload, format: request.format };
+            match self.stop(&request, false) {
+                Some(refusal) => Answer::Refused(refusal),
+                None => match guarded(|| run(&context, input, &mut output)) {
+                    Ok(()) => Answer::Value(output),
+                    Err(refusal) => Answer::Refused(refusal),
+                },
+            }
+        };
+        self.finish(request, entered, answer);
+    }
+
+    fn compute_batch(
+        &self,
+        request: &Request,
+        run: fn(&Context, Input<'_>, &mut Vec<u8>) -> Result<(), Stop>,
+        context: &Context,
+    ) -> Answer {
+        let mut results = Batch::default();
+        let mut started = false;
+        for entry in Batch::entries(&request.payload) {
+            let Some((_, bytes)) = entry else {
+                return Answer::Refused(Refusal::InvalidArguments { message: "the batch is cut short".into() });
+            };
+            if let Some(refusal) = self.stop(request, started) {
+                return Answer::Refused(refusal);
+            }
+            started = true;
+            let input = Input { bytes, format: request.format };
+            results.push(|output| {
+                let start = output.len();
+                match guarded(|| run(context, input, output)) {
+                    Ok(()) => Batch::VALUE,
+                    Err(refusal) => {
+                        output.truncate(start);
+                        guthi_core::wire::codec::encode_into(&refusal, output).expect("a refusal is plain data");
+                        Batch::REFUSED
+                    }
+                }
+            });
+        }
+        Answer::Value(results.0)
+    }
+
+    async fn drive(self: Arc<Self>, request: Request, entered: Entered) {
+        let Run::Async(run) = request.function.run.clone() else { unreachable!("only async functions come here") };
+        if let Some(refusal) = self.stop(&request, false) {
+            return self.finish(request, entered, Answer::Refused(refusal));
+        }
+        let context = self.context(&request);
+        let one = |bytes: &[u8]| {
+            let future = panic::catch(|| run(context.clone(), Input { bytes, format: request.format }));
+            async move {
+                match future {
+                    Ok(future) => match panic::catch_async(future).await {
+                        Ok(result) => result.map_err(|Stop(refusal)| refusal),
+                        Err(panic) => Err(panicked(panic)),
+                    },
+                    Err(panic) => Err(panicked(panic)),
+                }
+            }
+        };
+        let all = async {
+            if !request.batch {
+                return match one(&request.payload).await {
+                    Ok(output) => Answer::Value(output),
+                    Err(refusal) => Answer::Refused(refusal),
+                };
+            }
+            let mut runs = Vec::new();
+            for entry in Batch::entries(&request.payload) {
+                let Some((_, bytes)) = entry else {
+                    return Answer::Refused(Refusal::InvalidArguments { message: "the batch is cut short".into() });
+                };
+                runs.push(one(bytes));
+            }
+            let mut results = Batch::default();
+            for result in futures::future::join_all(runs).await {
+                results.push(|output| match result {
+                    Ok(bytes) => {
+                        output.extend_from_slice(&bytes);
+                        Batch::VALUE
+                    }
+                    Err(refusal) => {
+                        guthi_core::wire::codec::encode_into(&refusal, output).expect("a refusal is plain data");
+                        Batch::REFUSED
+                    }
+                });
+            }
+            Answer::Value(results.0)
+        };
+        let expired = async {
+            match request.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = all => answer,
+            () = request.ticket.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
+            () = expired => Answer::Refused(Refusal::Deadline { started: true }),
+        };
+        self.finish(request, entered, answer);
+    }
+
+    fn finish(&self, request: Request, entered: Entered, answer: Answer) {
+        drop(entered);
+        self.accepted.fetch_sub(1, Ordering::Relaxed);
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        let answer = if answer.bytes() > limits::PAYLOAD_BYTES_MAX {
+            Answer::Refused(Refusal::ResultTooLarge {
+                bytes: answer.bytes() as u64,
+                limit: limits::PAYLOAD_BYTES_MAX as u64,
+            })
+        } else {
+            answer
+        };
+        request.sink.send(answer);
+    }
+
+    fn stop(&self, request: &Request, started: bool) -> Option<Refusal> {
+        if request.ticket.is_cancelled() || self.leaving.load(Ordering::Relaxed) {
+            Some(Refusal::Cancelled { started })
+        } else if request.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            Some(Refusal::Deadline { started })
+        } else {
+            None
+        }
+    }
+
+    fn context(self: &Arc<Self>, request: &Request) -> Context {
+        Context::new(self.clone(), request.caller, request.deadline, Some(request.ticket.clone()))
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Option<Arc<Registered>> {
+        self.functions.read().get(name).cloned()
+    }
+
+    pub(crate) fn functions(&self) -> Vec<Arc<Registered>> {
+        self.functions.read().values().cloned().collect()
+    }
+
+    /// Adds a function; false if there is one of that name.
+    pub(crate) fn register(&self, function: Registered) -> bool {
+        let mut functions = self.functions.write();
+        if functions.contains_key(&function.name) {
+            return false;
+        }
+        functions.insert(function.name.clone(), Arc::new(function));
+        true
+    }
+
+    pub(crate) fn attach(&self, node: Weak<Inner>) {
+        let _ = self.node.set(node);
+    }
+
+    pub(crate) fn node(&self) -> Option<Node> {
+        self.node.get().and_then(Weak::upgrade).map(Node::of)
+    }
+
+    pub(crate) fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.states.get(&TypeId::of::<T>())?.clone().downcast().ok()
+    }
+
+    /// From now on nothing is accepted, and what has not started does not.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn me(&self) -> NodeId {
+        self.me
+    }
+
+    pub(crate) const fn workers(&self) -> usize {
+        self.workers
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+}
+
+fn guarded(run: impl FnOnce() -> Result<(), Stop>) -> Result<(), Refusal> {
+    match panic::catch(run) {
+        Ok(result) => result.map_err(|Stop(refusal)| refusal),
+        Err(panic) => Err(panicked(panic)),
+    }
+}
+
+fn panicked(panic::Panic { message, location }: panic::Panic) -> Refusal {
+    Refusal::Panicked { message, location }
+}

@@ -1,0 +1,328 @@
+//! Functions as values: what the attribute declares, and what a node keeps of it.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use guthi_core::{protocol::packet::FunctionEntry, wire::codec};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    message::{Format, Refusal},
+    signature::{self, Shape, Signature, Unsupported},
+};
+use crate::{BuildError, Context};
+
+/// A function that can be called on any node.
+///
+/// `#[guthi::function]` implements this for a type of the function's name; by hand it is only needed to call functions
+/// that this program does not have itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function that nodes can call",
+    label = "not marked with `#[guthi::function]`",
+    note = "write `#[guthi::function]` before the function and use its name as the type"
+)]
+pub trait Function: 'static {
+    /// `()` for no argument, the type itself for one, a tuple for more.
+    type Arguments: Travels;
+    /// What the function returns; of a `Result<T, E>` the `T`.
+    type Output: Travels;
+    /// Its name on the network, at most 255 bytes.
+    const NAME: &'static str;
+    /// It must not be retried after an unknown outcome.
+    const ONCE: bool = false;
+}
+
+/// What can be sent to another node: owned data that serde can write and read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel between nodes: derive serde::Serialize and serde::Deserialize",
+    label = "this type cannot travel",
+    note = "what travels is owned (no references), `Send`, and implements serde's traits"
+)]
+pub trait Travels: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {}
+
+/// The `Result` of a function, under whatever alias.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Result` whose error can be shown",
+    note = "a function that nodes can call returns a value, or a `Result<T, E>` with `E: Display`"
+)]
+pub trait IntoOutcome {
+    /// What it returns if all goes well.
+    type Output;
+
+    /// The same with an error that can travel.
+    ///
+    /// # Errors
+    /// The function's own.
+    fn into_outcome(self) -> Result<Self::Output, Failure>;
+}
+
+impl<T, E: std::fmt::Display> IntoOutcome for Result<T, E> {
+    type Output = T;
+
+    fn into_outcome(self) -> Result<T, Failure> {
+        self.map_err(Failure::new)
+    }
+}
+
+/// The error of a function, as its caller will read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    message: String,
+}
+
+impl Failure {
+    /// A failure with this message.
+    pub fn new(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string() }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+/// A function as the attribute declares it.
+#[derive(Debug)]
+pub struct Definition {
+    pub(crate) name: &'static str,
+    once: bool,
+    about: About,
+    body: Body,
+    shapes: fn() -> Result<(Shape, Shape), Unsupported>,
+}
+
+inventory::collect!(Definition);
+
+impl Definition {
+    /// What the attribute submits at link time.
+    #[must_use]
+    pub const fn new<F: Function>(about: About, body: Body) -> Self {
+        Self { name: F::NAME, once: F::ONCE, about, body, shapes: shapes::<F> }
+    }
+
+    pub(crate) fn is<F: Function>(&self) -> bool {
+        self.name == F::NAME
+    }
+
+    /// The function as a node keeps it, with its signature traced.
+    pub(crate) fn registered(&self) -> Result<Registered, BuildError> {
+        let (arguments, output) = (self.shapes)().map_err(|unsupported| BuildError::UnsupportedType {
+            function: self.name.to_owned(),
+            type_name: unsupported.type_name,
+            hint: unsupported.hint,
+        })?;
+        let entry = FunctionEntry {
+            signature: Signature::of_function(&arguments, &output).0,
+            shape: format!("{arguments} -> {output}"),
+            docs: self.about.docs.to_owned(),
+            once: self.once,
+        };
+        let body = match self.body {
+            Body::Inline(body) => Run::Inline(body),
+            Body::Plain(body) => Run::Plain(body),
+            Body::Async(body) => Run::Async(Arc::new(body)),
+        };
+        Ok(Registered { name: self.name.to_owned(), entry, run: body, running: AtomicUsize::new(0), concurrency: self.about.concurrency })
+    }
+}
+
+/// The signature of a function's types.
+pub(crate) fn signature<F: Function>() -> Result<(u64, String), Unsupported> {
+    let (arguments, output) = shapes::<F>()?;
+    Ok((Signature::of_function(&arguments, &output).0, format!("{arguments} -> {output}")))
+}
+
+fn shapes<F: Function>() -> Result<(Shape, Shape), Unsupported> {
+    Ok((signature::trace::<F::Arguments>()?, signature::trace::<F::Output>()?))
+}
+
+/// What the attribute knows of a function besides its types.
+#[derive(Debug)]
+pub struct About {
+    /// The first paragraph of its documentation.
+    pub docs: &'static str,
+    /// Name and type of each argument.
+    pub arguments: &'static [(&'static str, &'static str)],
+    /// The return type.
+    pub output: &'static str,
+    /// Where it is defined.
+    pub module: &'static str,
+    /// How many may run at once on a node.
+    pub concurrency: Option<usize>,
+}
+
+type PlainBody = fn(&Context, Input<'_>, &mut Vec<u8>) -> Result<(), Stop>;
+type AsyncBody = fn(Context, Input<'_>) -> BoxFuture<'static, Result<Vec<u8>, Stop>>;
+
+/// How a function runs.
+#[derive(Debug)]
+pub enum Body {
+    /// On the task that reads the lane: for functions of less than a microsecond or so.
+    Inline(PlainBody),
+    /// On the compute pool.
+    Plain(PlainBody),
+    /// On the runtime that started the node.
+    Async(AsyncBody),
+}
+
+/// Encoded arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) format: Format,
+}
+
+impl Input<'_> {
+    fn decode<T: DeserializeOwned>(self) -> Result<T, Stop> {
+        let invalid = |message: String| Stop(Refusal::InvalidArguments { message });
+        match self.format {
+            Format::Postcard => codec::decode(self.bytes).map_err(|error| invalid(error.to_string())),
+            Format::Json => serde_json::from_slice(self.bytes).map_err(|error| invalid(error.to_string())),
+        }
+    }
+}
+
+/// Why a body gave no result.
+#[derive(Debug)]
+pub struct Stop(pub(crate) Refusal);
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self(Refusal::Failed { message: failure.message })
+    }
+}
+
+fn encode<T: Serialize>(format: Format, value: &T, output: &mut Vec<u8>) -> Result<(), Stop> {
+    let failed = |message: String| Stop(Refusal::Failed { message: format!("the result cannot be encoded: {message}") });
+    match format {
+        Format::Postcard => codec::encode_into(value, output).map_err(|error| failed(error.to_string())),
+        Format::Json => serde_json::to_writer(output, value).map_err(|error| failed(error.to_string())),
+    }
+}
+
+/// Decodes, runs, encodes: the body of a plain function.
+///
+/// # Errors
+/// [`Stop`] if the arguments do not fit, the function fails, or its result cannot be encoded.
+pub fn invoke<F: Function>(
+    context: &Context,
+    input: Input<'_>,
+    output: &mut Vec<u8>,
+    run: impl FnOnce(&Context, F::Arguments) -> Result<F::Output, Failure>,
+) -> Result<(), Stop> {
+    let value = run(context, input.decode()?)?;
+    encode(input.format, &value, output)
+}
+
+/// Decodes, runs, encodes: the body of an `async` function.
+pub fn invoke_async<F: Function, R>(
+    context: Context,
+    input: Input<'_>,
+    run: impl FnOnce(Context, F::Arguments) -> R,
+) -> BoxFuture<'static, Result<Vec<u8>, Stop>>
+where
+    R: Future<Output = Result<F::Output, Failure>> + Send + 'static,
+{
+    invoke_with(context, input, run)
+}
+
+pub(crate) fn invoke_with<A: DeserializeOwned, T: Serialize + Send, R>(
+    context: Context,
+    input: Input<'_>,
+    run: impl FnOnce(Context, A) -> R,
+) -> BoxFuture<'static, Result<Vec<u8>, Stop>>
+where
+    R: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    let format = input.format;
+    match input.decode() {
+        Ok(arguments) => {
+            let running = run(context, arguments);
+            Box::pin(async move {
+                let value = running.await?;
+                let mut output = Vec::new();
+                encode(format, &value, &mut output)?;
+                Ok(output)
+            })
+        }
+        Err(stop) => Box::pin(std::future::ready(Err(stop))),
+    }
+}
+
+/// A function as a node keeps it.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) name: String,
+    pub(crate) entry: FunctionEntry,
+    pub(crate) run: Run,
+    running: AtomicUsize,
+    concurrency: Option<usize>,
+}
+
+/// A body that may also have been made at run time.
+#[derive(Clone)]
+pub(crate) enum Run {
+    Inline(PlainBody),
+    Plain(PlainBody),
+    Async(Arc<DynamicBody>),
+}
+
+type DynamicBody = dyn Fn(Context, Input<'_>) -> BoxFuture<'static, Result<Vec<u8>, Stop>> + Send + Sync;
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Inline(_) => "Inline",
+            Self::Plain(_) => "Plain",
+            Self::Async(_) => "Async",
+        })
+    }
+}
+
+impl Registered {
+    /// A function that is made at run time.
+    pub(crate) fn dynamic(name: &str, signature: u64, shape: String, body: Arc<DynamicBody>) -> Self {
+        let entry = FunctionEntry { signature, shape, docs: String::new(), once: false };
+        Self { name: name.to_owned(), entry, run: Run::Async(body), running: AtomicUsize::new(0), concurrency: None }
+    }
+
+    /// Counts one more run; `None` if as many run as may.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Entered> {
+        let before = self.running.fetch_add(1, Ordering::Relaxed);
+        let entered = Entered(self.clone());
+        self.concurrency.is_none_or(|most| before < most).then_some(entered)
+    }
+}
+
+/// One run of a function; ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Entered(pub(crate) Arc<Registered>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,553 @@
+//! The lane: one long-lived stream to a peer that carries all small calls in both directions.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, BytesMut};
+use guthi_core::wire::{
+    codec,
+    frame::{self, Frame, Kind},
+    id::NodeId,
+    limits::{LANE_FRAME_BYTES_MAX, LANE_FUNCTIONS_MAX, LANE_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX, UNDELIVERED_BYTES_MAX},
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+    task::AbortHandle,
+};
+
+use super::{
+    executor::{Executor, Request, Sink, Ticket},
+    function::{Input, Registered, Run},
+    message::{Answer, CallHeader, Format, Named, Refusal, flags},
+    outbox::{Closed, Fill, Outbox},
+    pending::Pending,
+};
+use crate::network::{ConnectionId, Network, Protocol, Stream};
+
+const READ_BYTES: usize = 64 * 1024;
+/// What one large payload is written in: other streams of the connection get their turn between two of them.
+const BULK_WRITE_BYTES: usize = 64 * 1024;
+/// Large payloads on their way to one peer at once; more streams gain nothing.
+const BULK_SENDING_MAX: usize = 4;
+/// Large payloads that one peer may have under way to us at once.
+const BULK_RECEIVING_MAX: usize = 64;
+/// A peer that sends nothing on a bulk stream for so long has it reset.
+const BULK_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Calls of one peer that may run or wait here at once.
+const RUNNING_MAX: usize = 16 * 1024;
+/// Cancellations that came before their call, which travels on a stream of its own.
+const EARLY_CANCELS_MAX: usize = 256;
+const UNDELIVERED_UNIT_BYTES: usize = 1024;
+
+/// The calls between this node and one peer.
+pub(crate) struct Lane {
+    peer: NodeId,
+    connection: ConnectionId,
+    network: Arc<dyn Network>,
+    /// Where the lane's own tasks run: the network thread.
+    spawner: tokio::runtime::Handle,
+    executor: Arc<Executor>,
+    outbox: Outbox,
+    pending: Pending,
+    /// Numbers given to functions that we call. Whoever gives one sends its name under this lock, so that nobody's
+    /// frame with the bare number can overtake it.
+    numbers: Mutex<HashMap<String, (u64, u32)>>,
+    running: Mutex<Running>,
+    outstanding: AtomicU32,
+    /// The peer has sent something since this was last asked.
+    heard: AtomicBool,
+    /// Nanoseconds of a typical call, smoothed; zero while unknown.
+    typical_nanos: AtomicU64,
+    bulk_sending: Semaphore,
+    bulk_receiving: Arc<Semaphore>,
+    undelivered: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Running {
+    tickets: HashMap<u64, Arc<Ticket>>,
+    early_cancels: VecDeque<u64>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("peer", &self.peer).field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// A function to be called on this lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) signature: u64,
+    pub(crate) deadline: Option<Instant>,
+    /// Of the call frame.
+    pub(crate) flags: u16,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        peer: NodeId,
+        connection: ConnectionId,
+        network: Arc<dyn Network>,
+        executor: Arc<Executor>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            connection,
+            network,
+            spawner: tokio::runtime::Handle::current(),
+            executor,
+            outbox: Outbox::default(),
+            pending: Pending::default(),
+            numbers: Mutex::default(),
+            running: Mutex::default(),
+            outstanding: AtomicU32::new(0),
+            heard: AtomicBool::new(false),
+            typical_nanos: AtomicU64::new(0),
+            bulk_sending: Semaphore::new(BULK_SENDING_MAX),
+            bulk_receiving: Arc::new(Semaphore::new(BULK_RECEIVING_MAX)),
+            undelivered: Arc::new(Semaphore::new(UNDELIVERED_BYTES_MAX / UNDELIVERED_UNIT_BYTES)),
+        })
+    }
+
+    /// Carries frames until the stream breaks or the lane is closed; returns why it ended.
+    pub(crate) async fn run(self: Arc<Self>, stream: Stream) -> String {
+        let (reading, writing) = tokio::io::split(stream);
+        // The first bytes make the stream known at the other end.
+        let _ = self.outbox.push(|buffer| frame::put_empty(buffer, Kind::Open, 0));
+        let reason = tokio::select! {
+            reason = self.read(reading) => reason,
+            carried = self.outbox.carry(writing) => match carried {
+                Ok(()) => "closed".into(),
+                Err(error) => error.to_string(),
+            },
+        };
+        self.close(&reason);
+        reason
+    }
+
+    /// Ends every call in flight: ours as lost, the peer's by cancelling them. Closing twice is harmless.
+    pub(crate) fn close(&self, reason: &str) {
+        self.outbox.close();
+        self.pending.lose(reason);
+        let tickets = std::mem::take(&mut self.running.lock().tickets);
+        tickets.values().for_each(|ticket| ticket.cancel());
+    }
+
+    /// Sends a call. The future is the answer; dropping it cancels the call.
+    ///
+    /// # Cancel safety
+    /// Dropping before the answer sends a cancellation, at any time.
+    pub(crate) async fn call(self: &Arc<Self>, target: Target<'_>, payload: &[u8]) -> Answer {
+        if self.outbox.fill() != Fill::Normal {
+            self.outbox.room().await;
+        }
+        let id = match self.pending.begin() {
+            Ok(id) => id,
+            Err(reason) => return Answer::Lost(reason),
+        };
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        let mut reply = Reply { lane: self, id, sending: None, answered: false };
+        if payload.len() > LANE_PAYLOAD_BYTES_MAX {
+            reply.sending = Some(self.send_call_apart(id, target, payload));
+        } else if self.send_call(id, target, payload) == Err(Closed) {
+            return Answer::Lost("the lane is closed".into());
+        }
+        reply.await
+    }
+
+    fn send_call(&self, id: u64, target: Target<'_>, payload: &[u8]) -> Result<(), Closed> {
+        let put = |function, named: Option<Named>| {
+            self.outbox.push(|buffer| {
+                let header = CallHeader { function, named, deadline_ms: remaining_ms(target.deadline) };
+                put_call(buffer, target.flags, id, &header, payload);
+            })
+        };
+        let mut numbers = self.numbers.lock();
+        match numbers.get(target.name) {
+            Some(&(signature, number)) if signature == target.signature => {
+                drop(numbers);
+                put(number, None)?;
+            }
+            _ => {
+                let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+                let number = numbers.get(target.name).map_or(next, |&(_, number)| number);
+                numbers.insert(target.name.to_owned(), (target.signature, number));
+                put(number, Some(Named { name: target.name.to_owned(), signature: target.signature }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_call_apart(self: &Arc<Self>, id: u64, target: Target<'_>, payload: &[u8]) -> AbortHandle {
+        let named = Named { name: target.name.to_owned(), signature: target.signature };
+        let header = CallHeader { function: u32::MAX, named: Some(named), deadline_ms: remaining_ms(target.deadline) };
+        let mut bytes = Vec::with_capacity(payload.len() + 1024);
+        put_call(&mut bytes, target.flags, id, &header, payload);
+        let lane = self.clone();
+        let sending = async move {
+            if let Err(error) = lane.send_apart(&bytes).await {
+                lane.complete(id, Answer::Lost(format!("the arguments could not be sent: {error}")));
+            }
+        };
+        self.spawner.spawn(sending).abort_handle()
+    }
+
+    /// Answers a call of the peer.
+    pub(crate) fn reply(self: &Arc<Self>, id: u64, flags: u16, answer: Answer) {
+        self.running.lock().tickets.remove(&id);
+        if answer.bytes() <= LANE_PAYLOAD_BYTES_MAX {
+            // A closed lane has told its callers already.
+            let _ = self.outbox.push(|buffer| answer.put(buffer, flags, id));
+            return;
+        }
+        let lane = self.clone();
+        self.spawner.spawn(async move {
+            let mut bytes = Vec::with_capacity(answer.bytes() + frame::HEADER_BYTES);
+            answer.put(&mut bytes, flags, id);
+            drop(answer);
+            if let Err(error) = lane.send_apart(&bytes).await {
+                tracing::debug!(peer = ?lane.peer, %error, "a large result could not be sent");
+                lane.close("a large result could not be sent");
+            }
+        });
+    }
+
+    async fn send_apart(&self, bytes: &[u8]) -> io::Result<()> {
+        let _turn = self.bulk_sending.acquire().await.map_err(io::Error::other)?;
+        let mut stream = self.network.open(self.connection, Protocol::Bulk).await?;
+        for chunk in bytes.chunks(BULK_WRITE_BYTES) {
+            stream.write_all(chunk).await?;
+        }
+        stream.flush().await?;
+        stream.shutdown().await
+    }
+
+    /// Takes a large payload that the peer sends on a stream of its own.
+    pub(crate) fn receive_apart(self: &Arc<Self>, stream: Stream) {
+        // Too many at once are refused by dropping the stream.
+        let Ok(turn) = self.bulk_receiving.clone().try_acquire_owned() else { return };
+        let lane = self.clone();
+        self.spawner.spawn(async move {
+            if let Err(error) = lane.read_apart(stream).await {
+                tracing::debug!(peer = ?lane.peer, %error, "a large payload was refused");
+            }
+            drop(turn);
+        });
+    }
+
+    async fn read_apart(self: &Arc<Self>, mut stream: Stream) -> io::Result<()> {
+        const LIMIT: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
+        let mut head = [0; 4];
+        patiently(stream.read_exact(&mut head)).await?;
+        let length = u32::from_le_bytes(head) as usize;
+        // The length is checked, and room for it reserved in the peer's share, before anything is allocated.
+        frame::take(&head, LIMIT).map_err(io::Error::other)?;
+        let units = u32::try_from(length.div_ceil(UNDELIVERED_UNIT_BYTES)).expect("the limit is far below");
+        let _share = self.undelivered.acquire_many(units).await.map_err(io::Error::other)?;
+        let mut bytes = Vec::with_capacity(4 + length);
+        bytes.extend_from_slice(&head);
+        let mut rest = stream.take(length as u64);
+        while patiently(rest.read_buf(&mut bytes)).await? > 0 {}
+        let (frame, _) =
+            frame::take(&bytes, LIMIT).map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        match frame.kind {
+            Kind::Reply => self.complete(frame.id, Answer::take(frame.flags, frame.body)),
+            Kind::Call => self.called(&frame, &mut Vec::new(), &mut Vec::new()).map_err(io::Error::other)?,
+            Kind::Open | Kind::Cancel | Kind::Control => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        Ok(())
+    }
+
+    fn complete(&self, id: u64, answer: Answer) {
+        let waker = self.pending.lock().complete(id, answer);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn read(self: &Arc<Self>, mut stream: impl AsyncRead + Unpin) -> String {
+        let mut buffer = BytesMut::with_capacity(2 * READ_BYTES);
+        let mut functions = Vec::new();
+        let mut scratch = Vec::new();
+        let mut wakers = Vec::new();
+        loop {
+            buffer.reserve(READ_BYTES);
+            match stream.read_buf(&mut buffer).await {
+                Ok(0) => return "closed by the peer".into(),
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            }
+            self.heard.store(true, Ordering::Relaxed);
+            let mut rest = &buffer[..];
+            // All answers of one read are stored under one lock, which is given back before user code runs.
+            let mut slots = None;
+            loop {
+                let (frame, taken) = match frame::take(rest, LANE_FRAME_BYTES_MAX) {
+                    Ok(Some(next)) => next,
+                    Ok(None) => break,
+                    Err(error) => return error.to_string(),
+                };
+                rest = &rest[taken..];
+                if frame.kind == Kind::Reply {
+                    let slots = slots.get_or_insert_with(|| self.pending.lock());
+                    wakers.extend(slots.complete(frame.id, Answer::take(frame.flags, frame.body)));
+                    continue;
+                }
+                slots = None;
+                let handled = match frame.kind {
+                    Kind::Call => self.called(&frame, &mut functions, &mut scratch),
+                    Kind::Cancel => {
+                        self.cancelled(frame.id);
+                        Ok(())
+                    }
+                    Kind::Open => Ok(()),
+                    Kind::Reply | Kind::Control => Err("a frame that does not belong on a lane".into()),
+                };
+                if let Err(reason) = handled {
+                    return reason;
+                }
+            }
+            drop(slots);
+            wakers.drain(..).for_each(std::task::Waker::wake);
+            let consumed = buffer.len() - rest.len();
+            buffer.advance(consumed);
+        }
+    }
+
+    /// Handles a call frame. An error means that the peer does not keep to the protocol.
+    fn called(
+        self: &Arc<Self>,
+        frame: &Frame<'_>,
+        functions: &mut Vec<Option<(Named, Option<Arc<Registered>>)>>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        if frame.flags & !flags::KNOWN != 0 {
+            return Err("a call with unknown flags".into());
+        }
+        let (header, payload): (CallHeader, _) =
+            codec::decode_head(frame.body).map_err(|error| format!("a call that cannot be read: {error}"))?;
+        let deadline = (header.deadline_ms > 0)
+            .then(|| Instant::now() + Duration::from_millis(u64::from(header.deadline_ms)));
+        let flags = frame.flags & flags::JSON;
+        let function = match self.function(header, functions)? {
+            Ok(function) => function,
+            Err(refusal) => {
+                self.answer_now(frame.id, flags, &Answer::Refused(refusal));
+                return Ok(());
+            }
+        };
+        let (format, batch) = (Format::of(frame.flags), frame.flags & flags::BATCH != 0);
+        if let (Run::Inline(run), false) = (&function.run, batch) {
+            scratch.clear();
+            let input = Input { bytes: payload, format };
+            let result = self.executor.inline(*run, self.peer, deadline, input, scratch);
+            self.inline_answer(frame.id, flags, result, scratch);
+            return Ok(());
+        }
+        if self.outbox.fill() == Fill::Excessive {
+            self.answer_now(frame.id, flags, &Answer::Refused(Refusal::Overloaded));
+            return Ok(());
+        }
+        let Some(ticket) = self.admit(frame.id) else {
+            self.answer_now(frame.id, flags, &Answer::Refused(Refusal::Overloaded));
+            return Ok(());
+        };
+        self.executor.submit(Request {
+            function,
+            payload: payload.to_vec(),
+            format,
+            batch,
+            deadline,
+            caller: self.peer,
+            ticket,
+            sink: Sink::Lane { lane: self.clone(), id: frame.id, flags },
+        });
+        Ok(())
+    }
+
+    fn inline_answer(self: &Arc<Self>, id: u64, flags: u16, result: Result<(), Refusal>, output: &mut Vec<u8>) {
+        match result {
+            Ok(()) if output.len() > LANE_PAYLOAD_BYTES_MAX => {
+                let answer = if output.len() > PAYLOAD_BYTES_MAX {
+                    let (bytes, limit) = (output.len() as u64, PAYLOAD_BYTES_MAX as u64);
+                    Answer::Refused(Refusal::ResultTooLarge { bytes, limit })
+                } else {
+                    Answer::Value(std::mem::take(output))
+                };
+                self.reply(id, flags, answer);
+            }
+            Ok(()) => drop(self.outbox.push(|buffer| {
+                frame::put(buffer, Kind::Reply, flags, id, |body| {
+                    body.extend_from_slice(output);
+                    Ok::<(), std::convert::Infallible>(())
+                })
+                .expect("it cannot fail");
+            })),
+            Err(refusal) => self.answer_now(id, flags, &Answer::Refused(refusal)),
+        }
+    }
+
+    fn answer_now(&self, id: u64, flags: u16, answer: &Answer) {
+        let _ = self.outbox.push(|buffer| answer.put(buffer, flags, id));
+    }
+
+    /// Finds the function of a header; the outer error is the peer's fault, the inner one its answer.
+    fn function(
+        &self,
+        header: CallHeader,
+        functions: &mut Vec<Option<(Named, Option<Arc<Registered>>)>>,
+    ) -> Result<Result<Arc<Registered>, Refusal>, String> {
+        let number = header.function as usize;
+        if let Some(named) = header.named {
+            let found = self.executor.function(&named.name);
+            if header.function == u32::MAX {
+                return Ok(fitting(&named, found));
+            }
+            if number >= LANE_FUNCTIONS_MAX {
+                return Err("too many functions named on one lane".into());
+            }
+            if functions.len() <= number {
+                functions.resize(number + 1, None);
+            }
+            functions[number] = Some((named, found));
+        }
+        let Some(Some((named, found))) = functions.get_mut(number) else {
+            return Err("a function that was never named".into());
+        };
+        if found.is_none() {
+            *found = self.executor.function(&named.name);
+        }
+        Ok(fitting(named, found.clone()))
+    }
+
+    fn admit(&self, id: u64) -> Option<Arc<Ticket>> {
+        let mut running = self.running.lock();
+        if running.tickets.len() >= RUNNING_MAX {
+            return None;
+        }
+        let ticket = Arc::new(Ticket::default());
+        if let Some(early) = running.early_cancels.iter().position(|cancelled| *cancelled == id) {
+            running.early_cancels.remove(early);
+            ticket.cancel();
+        }
+        running.tickets.insert(id, ticket.clone());
+        Some(ticket)
+    }
+
+    fn cancelled(&self, id: u64) {
+        let mut running = self.running.lock();
+        if let Some(ticket) = running.tickets.remove(&id) {
+            ticket.cancel();
+        } else {
+            if running.early_cancels.len() >= EARLY_CANCELS_MAX {
+                running.early_cancels.pop_front();
+            }
+            running.early_cancels.push_back(id);
+        }
+    }
+
+    /// Whether the peer has sent anything since this was last asked.
+    pub(crate) fn heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// Calls of ours that the peer has not answered.
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// What a call to this peer typically takes.
+    pub(crate) fn typical_nanos(&self) -> u64 {
+        self.typical_nanos.load(Ordering::Relaxed)
+    }
+
+    /// Notes what a call took. Concurrent notes may overwrite each other, which an average survives.
+    pub(crate) fn note(&self, elapsed: Duration) {
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let before = self.typical_nanos.load(Ordering::Relaxed);
+        let after = if before == 0 { nanos } else { before - before / 8 + nanos / 8 };
+        self.typical_nanos.store(after, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn peer(&self) -> NodeId {
+        self.peer
+    }
+}
+
+fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Registered>, Refusal> {
+    let function = found.ok_or(Refusal::NoSuchFunction)?;
+    let (here, theirs) = (function.entry.signature, named.signature);
+    if here != theirs && here != 0 && theirs != 0 {
+        return Err(Refusal::SignatureMismatch { there: function.entry.shape.clone() });
+    }
+    Ok(function)
+}
+
+fn put_call(buffer: &mut Vec<u8>, flags: u16, id: u64, header: &CallHeader, payload: &[u8]) {
+    frame::put(buffer, Kind::Call, flags, id, |body| {
+        codec::encode_into(header, body)?;
+        body.extend_from_slice(payload);
+        Ok::<(), codec::EncodeError>(())
+    })
+    .expect("a header is plain data");
+}
+
+/// Milliseconds until the deadline, at least one; zero without a deadline.
+fn remaining_ms(deadline: Option<Instant>) -> u32 {
+    deadline.map_or(0, |deadline| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        u32::try_from(left).unwrap_or(u32::MAX).max(1)
+    })
+}
+
+async fn patiently<T>(reading: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(BULK_SILENCE_MAX, reading).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+/// A call in flight.
+struct Reply<'a> {
+    lane: &'a Arc<Lane>,
+    id: u64,
+    /// Sends the arguments, if they travel on their own stream.
+    sending: Option<AbortHandle>,
+    answered: bool,
+}
+
+impl Future for Reply<'_> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let answer = std::task::ready!(self.lane.pending.poll(self.id, cx));
+        self.answered = true;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Reply<'_> {
+    fn drop(&mut self) {
+        self.lane.outstanding.fetch_sub(1, Ordering::Relaxed);
+        if self.answered {
+            return;
+        }
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
+        if self.lane.pending.abandon(self.id) {
+            let _ = self.lane.outbox.push(|buffer| frame::put_empty(buffer, Kind::Cancel, self.id));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Calls: lanes that carry them, the executor that runs them, and map on top.
+//!
+//! A call goes from the caller's task straight into the lane of the chosen peer, past the driver:
+//!
+//! ```text
+//! caller -> Pending slot + Outbox -> writer task -> network -> reader task -> Executor -> Outbox -> ... -> Pending slot -> caller
+//! ```
+
+pub(crate) mod executor;
+pub(crate) mod function;
+pub(crate) mod lane;
+//pub(crate) mod map;
+pub(crate) mod message;
+pub(crate) mod outbox;
+pub(crate) mod panic;
+pub(crate) mod pending;
+pub(crate) mod router;
+pub(crate) mod signature;

@@ -1,0 +1,133 @@
+//! The sending half of a stream: many write into one buffer, one task carries it out.
+
+use std::{io, mem};
+
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::Notify,
+};
+
+/// A writer waits while so many bytes wait to be carried out.
+const BYTES_BEFORE_WAITING: usize = 1024 * 1024;
+/// Beyond this, new calls from the peer are refused: it does not read their answers.
+const BYTES_BEFORE_REFUSING: usize = 8 * 1024 * 1024;
+/// Beyond this the peer is given up.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A buffer that grew beyond this in a burst is given back afterwards.
+const BYTES_KEPT: usize = 1024 * 1024;
+
+/// Frames on their way into one stream.
+///
+/// Whoever writes encodes straight into the buffer; the carrier takes all that has gathered in one write and one flush.
+/// So frames coalesce by themselves under load, and a lone frame leaves at once, without any timer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    filled: Notify,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    buffer: Vec<u8>,
+    closed: bool,
+}
+
+/// The stream is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// How full the buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fill {
+    Normal,
+    /// Writers who can wait, should.
+    High,
+    /// Work that would add more is refused.
+    Excessive,
+}
+
+impl Outbox {
+    /// Lets `write` append to the buffer. Never waits.
+    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Fill, Closed> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Closed);
+        }
+        let was_empty = state.buffer.is_empty();
+        write(&mut state.buffer);
+        let bytes = state.buffer.len();
+        if bytes > BYTES_MAX {
+            state.closed = true;
+        }
+        drop(state);
+        if was_empty || bytes > BYTES_MAX {
+            self.filled.notify_one();
+        }
+        Ok(fill(bytes))
+    }
+
+    /// Waits until there is room for more.
+    pub(crate) async fn room(&self) {
+        loop {
+            let freed = self.room.notified();
+            if self.fill() == Fill::Normal {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    pub(crate) fn fill(&self) -> Fill {
+        let state = self.state.lock();
+        if state.closed { Fill::Normal } else { fill(state.buffer.len()) }
+    }
+
+    /// Nothing waits to be carried out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().buffer.is_empty()
+    }
+
+    /// Ends the stream after what is in the buffer now.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.filled.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// Carries the buffer into `stream` until it is closed or breaks.
+    pub(crate) async fn carry(&self, mut stream: impl AsyncWrite + Unpin) -> io::Result<()> {
+        let mut batch = Vec::new();
+        loop {
+            let closed = {
+                let mut state = self.state.lock();
+                mem::swap(&mut state.buffer, &mut batch);
+                state.closed
+            };
+            if !batch.is_empty() {
+                self.room.notify_waiters();
+                stream.write_all(&batch).await?;
+                stream.flush().await?;
+                batch.clear();
+                if batch.capacity() > BYTES_KEPT {
+                    batch = Vec::new();
+                }
+            } else if closed {
+                return stream.shutdown().await;
+            } else {
+                self.filled.notified().await;
+            }
+        }
+    }
+}
+
+const fn fill(bytes: usize) -> Fill {
+    if bytes < BYTES_BEFORE_WAITING {
+        Fill::Normal
+    } else if bytes < BYTES_BEFORE_REFUSING {
+        Fill::High
+    } else {
+        Fill::Excessive
+    }
+}

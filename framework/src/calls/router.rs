@@ -1,0 +1,306 @@
+//! Finds the node for a call, sends it there, and goes elsewhere when that certainly did no harm.
+
+use std::{
+    any::TypeId,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use dashmap::DashMap;
+use guthi_core::wire::{id::NodeId, limits::PAYLOAD_BYTES_MAX};
+use tokio::sync::oneshot;
+
+use super::{
+    executor::{Executor, Request, Sink, Ticket},
+    function::{self, Function, Input, Run},
+    lane::{Lane, Target},
+    message::{Answer, Format, Refusal},
+    signature::Unsupported,
+};
+use crate::{
+    CallError, Outcome,
+    runtime::roster::{Roster, Snapshot},
+};
+
+/// The way from handles to lanes.
+#[derive(Debug)]
+pub(crate) struct Router {
+    roster: Arc<Roster>,
+    executor: Arc<Executor>,
+    rotation: AtomicU64,
+    /// The types of functions that this program calls, traced at first use.
+    types: DashMap<TypeId, Arc<Types>>,
+}
+
+/// The types of a function as this program has them.
+#[derive(Debug, Default)]
+pub(crate) struct Types {
+    /// Zero if unknown.
+    pub(crate) signature: u64,
+    pub(crate) shape: String,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) name: Arc<str>,
+    pub(crate) types: Arc<Types>,
+    pub(crate) format: Format,
+    pub(crate) payload: Arc<[u8]>,
+    pub(crate) on: Option<NodeId>,
+    pub(crate) deadline: Option<Instant>,
+    /// How often it may be tried where a try may have had an effect.
+    pub(crate) attempts: u32,
+}
+
+/// A node that can run a function.
+#[derive(Clone, Debug)]
+pub(crate) enum Worker {
+    Here,
+    There(Arc<Lane>),
+}
+
+impl Worker {
+    pub(crate) fn node(&self, executor: &Executor) -> NodeId {
+        match self {
+            Self::Here => executor.me(),
+            Self::There(lane) => lane.peer(),
+        }
+    }
+}
+
+impl Router {
+    pub(crate) fn new(roster: Arc<Roster>, executor: Arc<Executor>) -> Self {
+        Self { roster, executor, rotation: AtomicU64::new(0), types: DashMap::new() }
+    }
+
+    pub(crate) fn types<F: Function>(&self) -> Result<Arc<Types>, Unsupported> {
+        if let Some(types) = self.types.get(&TypeId::of::<F>()) {
+            return Ok(types.clone());
+        }
+        let (signature, shape) = function::signature::<F>()?;
+        let types = Arc::new(Types { signature, shape });
+        self.types.insert(TypeId::of::<F>(), types.clone());
+        Ok(types)
+    }
+
+    /// Runs a call to its end.
+    ///
+    /// Where it certainly had no effect the next candidate is tried, each once; where it may have had one, `attempts` counts.
+    pub(crate) async fn call(&self, order: &Order) -> Result<Vec<u8>, CallError> {
+        let function = || order.name.to_string();
+        if order.payload.len() > PAYLOAD_BYTES_MAX {
+            let (bytes, limit) = (order.payload.len() as u64, PAYLOAD_BYTES_MAX as u64);
+            return Err(CallError::TooLarge { function: function(), bytes, limit, result: false });
+        }
+        let mut refused = Vec::new();
+        let mut last = None;
+        let mut attempts = order.attempts.max(1);
+        loop {
+            let Some(worker) = self.choose(order, &refused)? else {
+                return Err(last.unwrap_or_else(|| CallError::NoNodeHasIt { function: function() }));
+            };
+            let node = worker.node(&self.executor);
+            let started = Instant::now();
+            let answer = self.run(&worker, order, 0, &order.payload).await;
+            let error = match answer {
+                Ok(Answer::Value(bytes)) => {
+                    if let Worker::There(lane) = &worker {
+                        lane.note(started.elapsed());
+                    }
+                    return Ok(bytes);
+                }
+                Ok(Answer::Refused(refusal)) => call_error(refusal, function(), node, &order.types),
+                Ok(Answer::Lost(reason)) => CallError::PeerLost { function: function(), node, reason },
+                Err(Late) => return Err(CallError::Deadline { function: function(), started: true }),
+            };
+            match error.outcome() {
+                Outcome::NotApplied if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) => {
+                    refused.push(node);
+                }
+                Outcome::Unknown if attempts > 1 && matches!(error, CallError::PeerLost { .. }) => {
+                    attempts -= 1;
+                    refused.push(node);
+                }
+                _ => return Err(error),
+            }
+            if order.on.is_some() {
+                return Err(error);
+            }
+            // What may have had an effect is the truth to tell, even if the next candidate certainly had none.
+            if !matches!(&last, Some(before) if CallError::outcome(before) == Outcome::Unknown) {
+                last = Some(error);
+            }
+        }
+    }
+
+    /// Sends a payload to a worker and waits for the answer, until the deadline.
+    pub(crate) async fn run(
+        &self,
+        worker: &Worker,
+        order: &Order,
+        flags: u16,
+        payload: &[u8],
+    ) -> Result<Answer, Late> {
+        let running = async {
+            match worker {
+                Worker::Here => self.run_here(order, flags, payload).await,
+                Worker::There(lane) => {
+                    let target = Target {
+                        name: &order.name,
+                        signature: order.types.signature,
+                        deadline: order.deadline,
+                        flags: flags | order.format.flag(),
+                    };
+                    lane.call(target, payload).await
+                }
+            }
+        };
+        match order.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), running).await.map_err(|_| Late),
+            None => Ok(running.await),
+        }
+    }
+
+    async fn run_here(&self, order: &Order, flags: u16, payload: &[u8]) -> Answer {
+        let Some(function) = self.executor.function(&order.name) else {
+            return Answer::Refused(Refusal::NoSuchFunction);
+        };
+        let batch = flags & super::message::flags::BATCH != 0;
+        let me = self.executor.me();
+        if let (Run::Inline(run), false) = (&function.run, batch) {
+            let mut output = Vec::new();
+            let input = Input { bytes: payload, format: order.format };
+            return match self.executor.inline(*run, me, order.deadline, input, &mut output) {
+                Ok(()) => Answer::Value(output),
+                Err(refusal) => Answer::Refused(refusal),
+            };
+        }
+        let ticket = Arc::new(Ticket::default());
+        let (reply, answer) = oneshot::channel();
+        self.executor.submit(Request {
+            function,
+            payload: payload.to_vec(),
+            format: order.format,
+            batch,
+            deadline: order.deadline,
+            caller: me,
+            ticket: ticket.clone(),
+            sink: Sink::Local(reply),
+        });
+        let hold = CancelOnDrop(ticket);
+        let answer = answer.await.unwrap_or_else(|_| Answer::Lost("this node has left".into()));
+        std::mem::forget(hold);
+        answer
+    }
+
+    fn choose(&self, order: &Order, refused: &[NodeId]) -> Result<Option<Worker>, CallError> {
+        let function = || order.name.to_string();
+        let snapshot = self.roster.load();
+        if let Some(node) = order.on {
+            if refused.contains(&node) {
+                return Ok(None);
+            }
+            if node == self.executor.me() {
+                return Ok(Some(Worker::Here));
+            }
+            return match snapshot.routes.get(&node) {
+                Some(route) => Ok(Some(Worker::There(route.lane.clone()))),
+                None => Err(CallError::NotLinked { function: function(), node }),
+            };
+        }
+        let (workers, mismatch) = self.workers(&snapshot, &order.name, &order.types);
+        let candidates: Vec<_> =
+            workers.iter().filter(|worker| !refused.contains(&worker.node(&self.executor))).collect();
+        if candidates.is_empty() {
+            return match mismatch {
+                Some(there) if workers.is_empty() => {
+                    Err(CallError::SignatureMismatch { function: function(), here: order.types.shape.clone(), there })
+                }
+                _ => Ok(None),
+            };
+        }
+        let entropy = self.rotation.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(candidates[self.best(&candidates, entropy)].clone()))
+    }
+
+    fn best(&self, candidates: &[&Worker], entropy: u64) -> usize {
+        (0..candidates.len())
+            .map(|offset| (offset + entropy as usize) % candidates.len())
+            .min_by_key(|index| match candidates[*index] {
+                Worker::Here => self.executor.accepted() as u64,
+                Worker::There(lane) => u64::from(lane.outstanding()),
+            })
+            .unwrap_or(0)
+    }
+
+    /// Everybody who has a function with these types; and, if somebody has it with others, those.
+    pub(crate) fn workers(&self, snapshot: &Snapshot, name: &str, types: &Types) -> (Vec<Worker>, Option<String>) {
+        let mut workers = Vec::new();
+        let mut mismatch = None;
+        let fits = |theirs: u64| theirs == types.signature || theirs == 0 || types.signature == 0;
+        if let Some(function) = self.executor.function(name) {
+            if fits(function.entry.signature) {
+                workers.push(Worker::Here);
+            } else {
+                mismatch = Some(function.entry.shape.clone());
+            }
+        }
+        for node in snapshot.by_function.get(name).into_iter().flatten() {
+            let Some(route) = snapshot.routes.get(node) else { continue };
+            match route.functions.get(name) {
+                Some(entry) if fits(entry.signature) => workers.push(Worker::There(route.lane.clone())),
+                Some(entry) => mismatch = Some(entry.shape.clone()),
+                None => {}
+            }
+        }
+        (workers, mismatch)
+    }
+
+    /// Whether anybody says that the function must not be retried.
+    pub(crate) fn is_once(&self, name: &str) -> bool {
+        let snapshot = self.roster.load();
+        let mut entries = snapshot.routes.values().filter_map(|route| route.functions.get(name));
+        self.executor.function(name).is_some_and(|function| function.entry.once) || entries.any(|entry| entry.once)
+    }
+
+    pub(crate) const fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    pub(crate) const fn executor(&self) -> &Arc<Executor> {
+        &self.executor
+    }
+}
+
+/// The deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Late;
+
+struct CancelOnDrop(Arc<Ticket>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What a refusal means to the caller.
+pub(crate) fn call_error(refusal: Refusal, function: String, node: NodeId, types: &Types) -> CallError {
+    match refusal {
+        Refusal::NoSuchFunction => CallError::NoSuchFunction { function, node },
+        Refusal::SignatureMismatch { there } => {
+            CallError::SignatureMismatch { function, here: types.shape.clone(), there }
+        }
+        Refusal::InvalidArguments { message } => CallError::InvalidArguments { function, message },
+        Refusal::Overloaded => CallError::Overloaded { function },
+        Refusal::Cancelled { started } => CallError::Cancelled { function, started },
+        Refusal::Deadline { started } => CallError::Deadline { function, started },
+        Refusal::ResultTooLarge { bytes, limit } => CallError::TooLarge { function, bytes, limit, result: true },
+        Refusal::Failed { message } => CallError::Failed { function, message },
+        Refusal::Panicked { message, location } => CallError::Panicked { function, message, location },
+    }
+}

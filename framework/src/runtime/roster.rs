@@ -1,0 +1,65 @@
+//! What the driver publishes for handles to read: who is there, and which lane leads where.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use guthi_core::{protocol::packet::FunctionEntry, wire::id::NodeId};
+use tokio::sync::watch;
+
+use crate::{Peer, calls::lane::Lane};
+
+/// The peers of a node and the ways to them. Written by the driver alone.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    snapshot: ArcSwap<Snapshot>,
+    changes: watch::Sender<u64>,
+}
+
+/// One state of the roster.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Every peer that is known, also those that failed or left.
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    /// The peers that can be called.
+    pub(crate) routes: BTreeMap<NodeId, Route>,
+    /// Who has a function of that name, by id.
+    pub(crate) by_function: HashMap<String, Vec<NodeId>>,
+    pub(crate) closed: bool,
+}
+
+/// A way to a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) functions: Arc<BTreeMap<String, FunctionEntry>>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self { snapshot: ArcSwap::default(), changes: watch::Sender::new(0) }
+    }
+}
+
+impl Roster {
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn publish(&self, mut snapshot: Snapshot) {
+        for (node, route) in &snapshot.routes {
+            for name in route.functions.keys() {
+                snapshot.by_function.entry(name.clone()).or_default().push(*node);
+            }
+        }
+        self.snapshot.store(Arc::new(snapshot));
+        self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    /// Tells of every later publication; what was published before counts as seen.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
