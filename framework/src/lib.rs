@@ -36,7 +36,7 @@ pub use api::{
     error::{BuildError, CallError, Error, JoinError, LeaveError, MapError, Outcome, RegisterError},
     event::{Event, Events, Subscription},
     key::ClusterKey,
-    //map::{Done, Map, Progress},
+    map::{Done, Map, Progress},
     node::Node,
     peer::{FunctionInfo, Member, Peer, Status, View},
 };
@@ -59,5 +59,5 @@ pub mod prelude {
 pub mod __private {
     pub use inventory;
 
-    pub use crate::calls::function::{About, Body, Definition, Input, IntoOutcome, Stop, invoke, invoke_async};
+    pub use crate::calls::function::{About, Body, Definition, Input, IntoOutcome, Outline, Stop, invoke, invoke_async};
 }

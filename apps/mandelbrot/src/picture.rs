@@ -123,7 +123,8 @@ impl Picture {
         let mut rows = writer.stream_writer()?;
 
         let density = Density::fit(smooth);
-        let colour = |&smooth: &f32| density.position(smooth).map_or(palette.inside(), |place| palette.colour(place));
+        let inside = palette.inside();
+        let colour = |&smooth: &f32| density.position(smooth).map_or(inside, |place| palette.colour(place));
         let mut blend = Blend::new(width / shrink, shrink);
         let mut line = Vec::with_capacity(width as usize * 3);
         for row in smooth.chunks_exact(width as usize).take((height / shrink * shrink) as usize) {

@@ -439,6 +439,8 @@ fn describe(
         catalog.set(&key, encode(codec::encode(&function.entry, CATALOG_VALUE_BYTES_MAX)))?;
     }
     catalog.set(keys::NAME, name.as_bytes().to_vec())?;
+    let workers = u32::try_from(executor.workers()).unwrap_or(u32::MAX);
+    catalog.set(keys::WORKERS, encode(codec::encode(&workers, CATALOG_VALUE_BYTES_MAX)))?;
     catalog.set(keys::LABELS, encode(codec::encode(labels, CATALOG_VALUE_BYTES_MAX)))?;
     catalog.set(keys::ADDRESSES, encode(codec::encode(addresses, CATALOG_VALUE_BYTES_MAX)))?;
     Ok(catalog)

@@ -5,13 +5,13 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use guthi_core::wire::{codec, id::NodeId};
-use serde::de::DeserializeOwned;
+use guthi_core::wire::id::NodeId;
 
 use super::node::Node;
 use crate::{
-    CallError, Function,
+    CallError, Function, Travels,
     calls::{
+        function::{self, encode_into},
         message::Format,
         router::{Order, Types},
     },
@@ -85,7 +85,8 @@ impl<F: Function> IntoFuture for Call<F> {
                 function: function(),
                 message: format!("the type {} cannot travel: {}", unsupported.type_name, unsupported.hint),
             })?;
-            let payload = codec::encode(&self.arguments, usize::MAX)
+            let mut payload = Vec::new();
+            encode_into(&self.arguments, &mut payload)
                 .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
             let order = order(F::NAME.into(), types, Format::Postcard, payload, self.options, F::ONCE);
             let output = router.call(&order).await?;
@@ -167,8 +168,8 @@ fn order(
     }
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(function: &str, output: &[u8]) -> Result<T, CallError> {
-    codec::decode(output).map_err(|error| unreadable(function, &error))
+pub(crate) fn decode<T: Travels>(function: &str, output: &[u8]) -> Result<T, CallError> {
+    function::decode(output).map_err(|error| unreadable(function, &error))
 }
 
 fn unreadable(function: &str, error: &dyn std::fmt::Display) -> CallError {

@@ -6,5 +6,6 @@ pub(crate) mod context;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod key;
+pub(crate) mod map;
 pub(crate) mod node;
 pub(crate) mod peer;

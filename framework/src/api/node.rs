@@ -6,17 +6,17 @@ use std::{
 
 use guthi_core::wire::id::{Incarnation, NodeId};
 use parking_lot::Mutex;
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     builder::{Builder, check_name},
     call::{Call, NamedCall},
     event::{Events, Subscription},
+    map::Map,
     peer::{FunctionInfo, Member, Peer, Status, View},
 };
 use crate::{
-    CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError,
+    CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError, Travels,
     calls::{
         function::{Registered, invoke_with},
         router::Router,
@@ -284,6 +284,14 @@ impl Node {
         futures::future::join_all(calls).await
     }
 
+    /// Calls a function for every item, on all nodes that have it.
+    ///
+    /// Faster nodes get more, nodes that join meanwhile take part, what a lost node held is run again, and each item
+    /// counts once. Results come in the order of the input.
+    pub fn map<F: Function>(&self, items: impl IntoIterator<Item = F::Arguments, IntoIter: Send + 'static>) -> Map<F> {
+        Map::new(self.clone(), items)
+    }
+
     /// Adds an `async` function at run time and tells all nodes; it gets a [`Context`] and its one argument.
     ///
     /// # Errors
@@ -293,8 +301,8 @@ impl Node {
     /// Dropping the future may leave it added here and not yet announced.
     pub async fn register<A, T, E, F, R>(&self, name: impl Into<String>, function: F) -> Result<(), RegisterError>
     where
-        A: DeserializeOwned + Send + 'static,
-        T: Serialize + DeserializeOwned + Send + 'static,
+        A: Travels,
+        T: Travels,
         E: std::fmt::Display + 'static,
         F: Fn(Context, A) -> R + Send + Sync + Clone + 'static,
         R: Future<Output = Result<T, E>> + Send + 'static,
@@ -310,8 +318,8 @@ impl Node {
             type_name: unsupported.type_name,
             hint: unsupported.hint,
         };
-        let arguments = signature::trace::<A>().map_err(unsupported)?;
-        let output = signature::trace::<T>().map_err(unsupported)?;
+        let arguments = A::outline().0.map_err(unsupported)?;
+        let output = T::outline().0.map_err(unsupported)?;
         let run = move |context, input: crate::calls::function::Input<'_>| {
             let function = function.clone();
             invoke_with(context, input, move |context, argument: A| {

@@ -18,6 +18,7 @@ use super::{
     function::{Entered, Input, Registered, Run, Stop},
     lane::Lane,
     message::{Answer, Batch, Format, Refusal},
+    pace::Pace,
     panic,
 };
 use crate::{BuildError, Context, Node, api::node::Inner};
@@ -40,6 +41,7 @@ pub(crate) struct Executor {
     accepted_max: usize,
     leaving: AtomicBool,
     finished: AtomicU64,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Executor {
@@ -134,6 +136,7 @@ impl Executor {
             accepted_max,
             leaving: AtomicBool::new(false),
             finished: AtomicU64::new(0),
+            pace: Pace::default(),
         }))
     }
 
@@ -196,7 +199,8 @@ impl Executor {
         run: fn(&Context, Input<'_>, &mut Vec<u8>) -> Result<(), Stop>,
         context: &Context,
     ) -> Answer {
-        let mut results = Batch::default();
+        let begin = Instant::now();
+        let mut results = Batch::timed();
         let mut started = false;
         for entry in Batch::entries(&request.payload) {
             let Some((_, bytes)) = entry else {
@@ -219,7 +223,7 @@ impl Executor {
                 }
             });
         }
-        Answer::Value(results.0)
+        Answer::Value(results.took(begin.elapsed()))
     }
 
     async fn drive(self: Arc<Self>, request: Request, entered: Entered) {
@@ -254,7 +258,8 @@ impl Executor {
                 };
                 runs.push(one(bytes));
             }
-            let mut results = Batch::default();
+            let begin = Instant::now();
+            let mut results = Batch::timed();
             for result in futures::future::join_all(runs).await {
                 results.push(|output| match result {
                     Ok(bytes) => {
@@ -267,7 +272,7 @@ impl Executor {
                     }
                 });
             }
-            Answer::Value(results.0)
+            Answer::Value(results.took(begin.elapsed()))
         };
         let expired = async {
             match request.deadline {
@@ -357,6 +362,11 @@ impl Executor {
 
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// What calls to this node itself take.
+    pub(crate) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(crate) const fn runtime(&self) -> &tokio::runtime::Handle {

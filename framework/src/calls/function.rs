@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use guthi_core::{protocol::packet::FunctionEntry, wire::codec};
-use serde::{Serialize, de::DeserializeOwned};
+use guthi_core::{protocol::packet::FunctionEntry, wire::codec::{self, DecodeError, EncodeError}};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use super::{
     message::{Format, Refusal},
@@ -35,19 +35,66 @@ pub trait Function: 'static {
     /// Its name on the network, at most 255 bytes.
     const NAME: &'static str;
     /// It must not be retried after an unknown outcome.
-    const ONCE: bool = false;
+    const ONCE: bool;
 }
 
 /// What can be sent to another node: owned data that serde can write and read.
+///
+/// It has no supertraits on purpose: with them the compiler complains about serde's traits and never shows the hint.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between nodes: derive serde::Serialize and serde::Deserialize",
-    label = "this type cannot travel",
+    label = "cannot travel",
     note = "what travels is owned (no references), `Send`, and implements serde's traits"
 )]
-pub trait Travels: Serialize + DeserializeOwned + Send + 'static {}
+pub trait Travels: Sized + Send + 'static {
+    /// `serde::Serialize`.
+    #[doc(hidden)]
+    fn depart<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// `serde::Deserialize`.
+    #[doc(hidden)]
+    fn arrive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+    /// What it looks like to serde.
+    #[doc(hidden)]
+    fn outline() -> Outline;
+}
+
+/// The shape of a type, which is private to the crate.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Outline(pub(crate) Result<Shape, Unsupported>);
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {}
+impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {
+    fn depart<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn arrive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer)
+    }
+
+    fn outline() -> Outline {
+        Outline(signature::trace::<T>())
+    }
+}
+
+/// Lets a codec write what travels.
+struct Departing<'a, T>(&'a T);
+
+impl<T: Travels> Serialize for Departing<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.depart(serializer)
+    }
+}
+
+/// Lets a codec read what travels.
+struct Arriving<T>(T);
+
+impl<'de, T: Travels> Deserialize<'de> for Arriving<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::arrive(deserializer).map(Self)
+    }
+}
 
 /// The `Result` of a function, under whatever alias.
 #[diagnostic::on_unimplemented(
@@ -65,6 +112,7 @@ pub trait IntoOutcome {
     fn into_outcome(self) -> Result<Self::Output, Failure>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E: std::fmt::Display> IntoOutcome for Result<T, E> {
     type Output = T;
 
@@ -156,7 +204,7 @@ pub(crate) fn signature<F: Function>() -> Result<(u64, String), Unsupported> {
 }
 
 fn shapes<F: Function>() -> Result<(Shape, Shape), Unsupported> {
-    Ok((signature::trace::<F::Arguments>()?, signature::trace::<F::Output>()?))
+    Ok((F::Arguments::outline().0?, F::Output::outline().0?))
 }
 
 /// What the attribute knows of a function besides its types.
@@ -196,11 +244,14 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn decode<T: DeserializeOwned>(self) -> Result<T, Stop> {
+    fn decode<T: Travels>(self) -> Result<T, Stop> {
         let invalid = |message: String| Stop(Refusal::InvalidArguments { message });
         match self.format {
-            Format::Postcard => codec::decode(self.bytes).map_err(|error| invalid(error.to_string())),
-            Format::Json => serde_json::from_slice(self.bytes).map_err(|error| invalid(error.to_string())),
+            Format::Postcard => decode(self.bytes).map_err(|error| invalid(error.to_string())),
+            Format::Json => match serde_json::from_slice(self.bytes) {
+                Ok(Arriving(value)) => Ok(value),
+                Err(error) => Err(invalid(error.to_string())),
+            },
         }
     }
 }
@@ -215,11 +266,21 @@ impl From<Failure> for Stop {
     }
 }
 
-fn encode<T: Serialize>(format: Format, value: &T, output: &mut Vec<u8>) -> Result<(), Stop> {
+/// Appends a value that travels.
+pub(crate) fn encode_into<T: Travels>(value: &T, output: &mut Vec<u8>) -> Result<(), EncodeError> {
+    codec::encode_into(&Departing(value), output)
+}
+
+/// A value that has travelled.
+pub(crate) fn decode<T: Travels>(bytes: &[u8]) -> Result<T, DecodeError> {
+    codec::decode(bytes).map(|Arriving(value)| value)
+}
+
+fn encode<T: Travels>(format: Format, value: &T, output: &mut Vec<u8>) -> Result<(), Stop> {
     let failed = |message: String| Stop(Refusal::Failed { message: format!("the result cannot be encoded: {message}") });
     match format {
-        Format::Postcard => codec::encode_into(value, output).map_err(|error| failed(error.to_string())),
-        Format::Json => serde_json::to_writer(output, value).map_err(|error| failed(error.to_string())),
+        Format::Postcard => encode_into(value, output).map_err(|error| failed(error.to_string())),
+        Format::Json => serde_json::to_writer(output, &Departing(value)).map_err(|error| failed(error.to_string())),
     }
 }
 
@@ -249,7 +310,7 @@ where
     invoke_with(context, input, run)
 }
 
-pub(crate) fn invoke_with<A: DeserializeOwned, T: Serialize + Send, R>(
+pub(crate) fn invoke_with<A: Travels, T: Travels, R>(
     context: Context,
     input: Input<'_>,
     run: impl FnOnce(Context, A) -> R,

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -26,11 +26,13 @@ use tokio::{
     sync::Semaphore,
     task::AbortHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     executor::{Executor, Request, Sink, Ticket},
     function::{Input, Registered, Run},
     message::{Answer, CallHeader, Format, Named, Refusal, flags},
+    pace::Pace,
     outbox::{Closed, Fill, Outbox},
     pending::Pending,
 };
@@ -68,8 +70,7 @@ pub(crate) struct Lane {
     outstanding: AtomicU32,
     /// The peer has sent something since this was last asked.
     heard: AtomicBool,
-    /// Nanoseconds of a typical call, smoothed; zero while unknown.
-    typical_nanos: AtomicU64,
+    pace: Pace,
     bulk_sending: Semaphore,
     bulk_receiving: Arc<Semaphore>,
     undelivered: Arc<Semaphore>,
@@ -116,7 +117,7 @@ impl Lane {
             running: Mutex::default(),
             outstanding: AtomicU32::new(0),
             heard: AtomicBool::new(false),
-            typical_nanos: AtomicU64::new(0),
+            pace: Pace::default(),
             bulk_sending: Semaphore::new(BULK_SENDING_MAX),
             bulk_receiving: Arc::new(Semaphore::new(BULK_RECEIVING_MAX)),
             undelivered: Arc::new(Semaphore::new(UNDELIVERED_BYTES_MAX / UNDELIVERED_UNIT_BYTES)),
@@ -151,7 +152,14 @@ impl Lane {
     ///
     /// # Cancel safety
     /// Dropping before the answer sends a cancellation, at any time.
-    pub(crate) async fn call(self: &Arc<Self>, target: Target<'_>, payload: &[u8]) -> Answer {
+    ///
+    /// When `withdrawn` resolves the peer is told to cancel, and its answer to that is waited for.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        payload: &[u8],
+        withdrawn: Option<&CancellationToken>,
+    ) -> Answer {
         if self.outbox.fill() != Fill::Normal {
             self.outbox.room().await;
         }
@@ -166,6 +174,12 @@ impl Lane {
         } else if self.send_call(id, target, payload) == Err(Closed) {
             return Answer::Lost("the lane is closed".into());
         }
+        let Some(withdrawn) = withdrawn else { return reply.await };
+        tokio::select! {
+            answer = &mut reply => return answer,
+            () = withdrawn.cancelled() => {}
+        }
+        let _ = self.outbox.push(|buffer| frame::put_empty(buffer, Kind::Cancel, id));
         reply.await
     }
 
@@ -465,22 +479,18 @@ impl Lane {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.pending.is_lost()
+    }
+
     /// Calls of ours that the peer has not answered.
     pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding.load(Ordering::Relaxed)
     }
 
-    /// What a call to this peer typically takes.
-    pub(crate) fn typical_nanos(&self) -> u64 {
-        self.typical_nanos.load(Ordering::Relaxed)
-    }
-
-    /// Notes what a call took. Concurrent notes may overwrite each other, which an average survives.
-    pub(crate) fn note(&self, elapsed: Duration) {
-        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let before = self.typical_nanos.load(Ordering::Relaxed);
-        let after = if before == 0 { nanos } else { before - before / 8 + nanos / 8 };
-        self.typical_nanos.store(after, Ordering::Relaxed);
+    /// What calls to this peer take.
+    pub(crate) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(crate) const fn peer(&self) -> NodeId {

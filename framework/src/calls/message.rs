@@ -1,5 +1,7 @@
 //! What call frames carry besides the payload.
 
+use std::time::Duration;
+
 use guthi_core::wire::{
     codec::{self, EncodeError},
     frame::{self, Kind},
@@ -120,6 +122,24 @@ impl Answer {
 pub(crate) struct Batch(pub(crate) Vec<u8>);
 
 impl Batch {
+    /// Results: before them stands the time that their worker took.
+    pub(crate) fn timed() -> Self {
+        Self(vec![0; 8])
+    }
+
+    /// Finished results.
+    pub(crate) fn took(mut self, time: Duration) -> Vec<u8> {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0[..8].copy_from_slice(&nanos.to_le_bytes());
+        self.0
+    }
+
+    /// The time that a worker took, and its results.
+    pub(crate) fn split_time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
+        let (nanos, results) = bytes.split_first_chunk::<8>()?;
+        Some((Duration::from_nanos(u64::from_le_bytes(*nanos)), results))
+    }
+
     /// Appends what `write` writes, under the tag that it returns.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> u8) {
         let start = self.0.len();

@@ -9,9 +9,10 @@
 pub(crate) mod executor;
 pub(crate) mod function;
 pub(crate) mod lane;
-//pub(crate) mod map;
+pub(crate) mod map;
 pub(crate) mod message;
 pub(crate) mod outbox;
+pub(crate) mod pace;
 pub(crate) mod panic;
 pub(crate) mod pending;
 pub(crate) mod router;

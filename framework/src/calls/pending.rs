@@ -66,6 +66,10 @@ impl Pending {
         }
     }
 
+    pub(crate) fn is_lost(&self) -> bool {
+        self.slots.lock().lost.is_some()
+    }
+
     /// Gives a request up; true if it was still unanswered.
     pub(crate) fn abandon(&self, id: u64) -> bool {
         let mut slots = self.slots.lock();

@@ -6,12 +6,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dashmap::DashMap;
-use guthi_core::wire::{id::NodeId, limits::PAYLOAD_BYTES_MAX};
+use guthi_core::{
+    protocol::schedule::{self, Candidate},
+    wire::{id::NodeId, limits::PAYLOAD_BYTES_MAX},
+};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     executor::{Executor, Request, Sink, Ticket},
@@ -64,6 +68,19 @@ pub(crate) enum Worker {
 }
 
 impl Worker {
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::There(lane) if lane.is_closed())
+    }
+
+    /// Whether this is the same link, not merely the same node.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Here, Self::Here) => true,
+            (Self::There(a), Self::There(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     pub(crate) fn node(&self, executor: &Executor) -> NodeId {
         match self {
             Self::Here => executor.me(),
@@ -105,11 +122,12 @@ impl Router {
             };
             let node = worker.node(&self.executor);
             let started = Instant::now();
-            let answer = self.run(&worker, order, 0, &order.payload).await;
+            let answer = self.run(&worker, order, 0, &order.payload, None).await;
             let error = match answer {
                 Ok(Answer::Value(bytes)) => {
-                    if let Worker::There(lane) = &worker {
-                        lane.note(started.elapsed());
+                    match &worker {
+                        Worker::Here => self.executor.pace().note(started.elapsed()),
+                        Worker::There(lane) => lane.pace().note(started.elapsed()),
                     }
                     return Ok(bytes);
                 }
@@ -144,10 +162,11 @@ impl Router {
         order: &Order,
         flags: u16,
         payload: &[u8],
+        withdrawn: Option<&CancellationToken>,
     ) -> Result<Answer, Late> {
         let running = async {
             match worker {
-                Worker::Here => self.run_here(order, flags, payload).await,
+                Worker::Here => self.run_here(order, flags, payload, withdrawn).await,
                 Worker::There(lane) => {
                     let target = Target {
                         name: &order.name,
@@ -155,7 +174,7 @@ impl Router {
                         deadline: order.deadline,
                         flags: flags | order.format.flag(),
                     };
-                    lane.call(target, payload).await
+                    lane.call(target, payload, withdrawn).await
                 }
             }
         };
@@ -165,7 +184,13 @@ impl Router {
         }
     }
 
-    async fn run_here(&self, order: &Order, flags: u16, payload: &[u8]) -> Answer {
+    async fn run_here(
+        &self,
+        order: &Order,
+        flags: u16,
+        payload: &[u8],
+        withdrawn: Option<&CancellationToken>,
+    ) -> Answer {
         let Some(function) = self.executor.function(&order.name) else {
             return Answer::Refused(Refusal::NoSuchFunction);
         };
@@ -191,10 +216,19 @@ impl Router {
             ticket: ticket.clone(),
             sink: Sink::Local(reply),
         });
-        let hold = CancelOnDrop(ticket);
-        let answer = answer.await.unwrap_or_else(|_| Answer::Lost("this node has left".into()));
-        std::mem::forget(hold);
-        answer
+        let _hold = CancelOnDrop(ticket.clone());
+        let mut answer = answer;
+        let answer = match withdrawn {
+            None => answer.await,
+            Some(withdrawn) => tokio::select! {
+                answer = &mut answer => answer,
+                () = withdrawn.cancelled() => {
+                    ticket.cancel();
+                    answer.await
+                }
+            },
+        };
+        answer.unwrap_or_else(|_| Answer::Lost("this node has left".into()))
     }
 
     fn choose(&self, order: &Order, refused: &[NodeId]) -> Result<Option<Worker>, CallError> {
@@ -224,17 +258,27 @@ impl Router {
             };
         }
         let entropy = self.rotation.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(candidates[self.best(&candidates, entropy)].clone()))
+        let measured: Vec<_> = candidates.iter().map(|worker| self.candidate(&snapshot, worker)).collect();
+        Ok(schedule::choose(&measured, entropy).map(|index| candidates[index].clone()))
     }
 
-    fn best(&self, candidates: &[&Worker], entropy: u64) -> usize {
-        (0..candidates.len())
-            .map(|offset| (offset + entropy as usize) % candidates.len())
-            .min_by_key(|index| match candidates[*index] {
-                Worker::Here => self.executor.accepted() as u64,
-                Worker::There(lane) => u64::from(lane.outstanding()),
-            })
-            .unwrap_or(0)
+    fn candidate(&self, snapshot: &Snapshot, worker: &Worker) -> Candidate {
+        match worker {
+            Worker::Here => Candidate {
+                outstanding: u32::try_from(self.executor.accepted()).unwrap_or(u32::MAX),
+                parallelism: u32::try_from(self.executor.workers()).unwrap_or(u32::MAX),
+                service: self.executor.pace().typical(),
+                round_trip: Duration::ZERO,
+                local: true,
+            },
+            Worker::There(lane) => Candidate {
+                outstanding: lane.outstanding(),
+                parallelism: snapshot.routes.get(&lane.peer()).map_or(1, |route| route.workers),
+                service: lane.pace().typical(),
+                round_trip: snapshot.peers.get(&lane.peer()).and_then(|peer| peer.rtt).unwrap_or_default(),
+                local: false,
+            },
+        }
     }
 
     /// Everybody who has a function with these types; and, if somebody has it with others, those.

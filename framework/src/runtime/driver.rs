@@ -148,6 +148,7 @@ struct State {
     peer: Peer,
     copy: catalog::Copy,
     functions: Arc<BTreeMap<String, FunctionEntry>>,
+    workers: u32,
     link: Option<Link>,
     redial: Option<Redial>,
     known_once: bool,
@@ -822,7 +823,7 @@ impl Driver {
             snapshot.peers.insert(*node, state.peer.clone());
             let lane = state.link.as_ref().and_then(|link| link.lane.clone());
             if let (Status::Alive, Some(lane)) = (state.peer.status, lane) {
-                snapshot.routes.insert(*node, Route { lane, functions: state.functions.clone() });
+                snapshot.routes.insert(*node, Route { lane, functions: state.functions.clone(), workers: state.workers });
             }
         }
         self.setup.roster.publish(snapshot);
@@ -880,6 +881,7 @@ impl State {
             peer,
             copy: catalog::Copy::default(),
             functions: Arc::default(),
+            workers: 1,
             link: None,
             redial: None,
             known_once: false,
@@ -909,6 +911,7 @@ impl State {
         if let Some(addresses) = one(keys::ADDRESSES).and_then(|value| codec::decode::<Vec<String>>(value).ok()) {
             self.peer.addresses = addresses.into_iter().take(limits::ADDRESSES_MAX).collect();
         }
+        self.workers = one(keys::WORKERS).and_then(|value| codec::decode(value).ok()).unwrap_or(1);
         if let Some(labels) = one(keys::LABELS).and_then(|value| codec::decode(value).ok()) {
             self.peer.labels = labels;
         }

@@ -35,6 +35,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Route {
     pub(crate) lane: Arc<Lane>,
     pub(crate) functions: Arc<BTreeMap<String, FunctionEntry>>,
+    /// How many plain functions it runs at once.
+    pub(crate) workers: u32,
 }
 
 impl Default for Roster {
@@ -46,6 +48,10 @@ impl Default for Roster {
 impl Roster {
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     pub(crate) fn publish(&self, mut snapshot: Snapshot) {

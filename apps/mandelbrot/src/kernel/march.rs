@@ -103,13 +103,8 @@ struct Group {
 }
 
 impl Group {
-    const EMPTY: Self = Self {
-        points: Points::ORIGIN,
-        orbits: Orbits::ORIGIN,
-        pixel: [0; LANES],
-        count: [0; LANES],
-        filled: 0,
-    };
+    const EMPTY: Self =
+        Self { points: Points::ORIGIN, orbits: Orbits::ORIGIN, pixel: [0; LANES], count: [0; LANES], filled: 0 };
 }
 
 impl March {

@@ -6,11 +6,12 @@
 //! The smooth count ν continues the orbit until |z| > 256 and is `n + 1 − log₂(ln|z| / ln 256)` there.
 //!
 //! # How a tile is drawn
-//! 1. *Start*: 32 neighbouring pixels take their first steps together and are tested after each of them.
-//!    Most pixels outside the set end here.
+//! 1. *Start*: 32 neighbouring pixels take their first 16 steps together and are tested before each of them.
+//!    Far from the set most pixels end here; where the last 32 have all survived, one test at the end does.
 //! 2. *Closed forms*: those that are left and lie in the cardioid or in the disc of period 2 never escape.
 //! 3. *March*: the others queue for 32 lanes. All lanes take [`STRIDE`] steps, then one test tells which have escaped.
 //!    Those are taken out and the next in the queue take their place, so that no lane waits for the slowest.
+//!    Places are compared with earlier ones after each stride near points known to be inside, elsewhere now and then.
 //! 4. *Replay*: what left the march is collected, 32 at a time, and repeats its last stride with a test after each step.
 //!    Equal operations in equal order give equal bits, so the count is exact.
 //!
@@ -31,7 +32,7 @@
 mod march;
 mod plain;
 #[allow(unsafe_code)]
-pub(crate) mod vector;
+mod vector;
 
 pub use plain::{escape, smooth};
 pub use vector::Path;
@@ -65,8 +66,8 @@ pub enum Detail {
 
 /// Renders a tile with the best path of this machine, counts and smooth counts.
 ///
-/// Returns `None` if `cancelled` said so before the last pixel was finished, or if the tile is empty or not part of the
-/// view.
+/// Returns `None` if `cancelled` said so before the last pixel was finished, or if the view is not valid or the tile not
+/// a part of it.
 pub fn render(view: &View, tile: Tile, cancelled: &dyn Fn() -> bool) -> Option<Rendered> {
     render_with(Path::best(), view, tile, Detail::Smooth, cancelled)
 }
@@ -94,7 +95,7 @@ pub(crate) fn render_by(
     shortcuts: Shortcuts,
     cancelled: &dyn Fn() -> bool,
 ) -> Option<Rendered> {
-    if !tile.within(view.size) {
+    if view.validate().is_err() || !tile.within(view.size) {
         return None;
     }
     let path = if path.is_available() { path } else { Path::best() };
@@ -121,6 +122,6 @@ const RIM: f64 = 1e-14;
 /// |z|² above which a point has escaped.
 const ESCAPE: f64 = 4.0;
 /// The pixels that are iterated together.
-pub(crate) const LANES: usize = 32;
+const LANES: usize = 32;
 /// The steps between two tests of the march.
-pub(crate) const STRIDE: u32 = 16;
+const STRIDE: u32 = 16;

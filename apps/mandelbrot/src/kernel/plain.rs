@@ -69,9 +69,9 @@ pub(super) fn render(
             if detail == Detail::Smooth {
                 rendered.smooth.push(escaped.map_or(0.0, |escaped| escaped.smooth(cx, cy)));
             }
-        }
-        if cancelled() {
-            return None;
+            if rendered.counts.len().is_multiple_of(16) && cancelled() {
+                return None;
+            }
         }
     }
     Some(rendered)

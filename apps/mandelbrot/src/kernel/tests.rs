@@ -38,6 +38,17 @@ fn points_just_outside_the_antenna_escape() {
 }
 
 #[test]
+fn the_tip_of_the_antenna_is_exact_to_the_last_bit() {
+    let mut cx = -2.0 - 40.0 * f64::EPSILON;
+    while cx < -2.0 + 40.0 * f64::EPSILON {
+        for cy in [0.0, 5e-324, 1e-300, 1e-18, 1e-16, -1e-13] {
+            count_everywhere(cx, cy, 3000);
+        }
+        cx = cx.next_up();
+    }
+}
+
+#[test]
 fn the_home_view_has_the_reference_counts() {
     let view = home((64, 48));
     for path in Path::available() {
@@ -84,7 +95,7 @@ fn the_area_of_the_set_is_right() {
 
 #[test]
 fn all_paths_agree_with_the_definition_on_a_million_points() {
-    // Rows and columns at random, so that neighbours have nothing in common but their row.
+    // Views of all depths and many sizes, so that groups of 32 end anywhere in a row.
     let mut random = SplitMix(0x5eed);
     let mut compared = 0;
     while compared < 1_000_000 {
@@ -146,6 +157,20 @@ fn smooth_counts_go_on_where_integer_counts_jump() {
 }
 
 #[test]
+fn smooth_counts_follow_their_definition() {
+    for (cx, cy) in [(0.5, 0.5), (-0.8, 0.8), (-0.7453, 0.1127), (0.3, 0.0), (-1.9, 0.3), (300.0, 40.0)] {
+        let (mut x, mut y, mut n) = (cx, cy, 1.0);
+        while f64::hypot(x, y) <= 256.0 {
+            (x, y) = (x * x - y * y + cx, 2.0 * x * y + cy);
+            n += 1.0;
+        }
+        let expected = n + 1.0 - f64::log2(f64::hypot(x, y).ln() / 256.0_f64.ln());
+        let shown = f64::from(smooth(cx, cy, 10_000));
+        assert!((shown - expected).abs() < 1e-5 * expected, "{shown} instead of {expected}");
+    }
+}
+
+#[test]
 fn a_cancelled_tile_comes_to_an_end() {
     // Points that neither escape nor come back in any time that a test would wait.
     let view = View { center: (0.25, 0.0), half_width: 1e-9, size: (64, 64), iterations: 1_000_000_000 };
@@ -169,6 +194,8 @@ fn tiles_that_are_not_part_of_the_view_are_refused() {
     ] {
         assert_eq!(render(&view, tile, &|| false), None);
     }
+    let invalid = View { iterations: u32::MAX, ..view.clone() };
+    assert_eq!(render(&invalid, view.whole(), &|| false), None);
 }
 
 /// The count of one point as each path and shortcut sees it, which must be the same.
@@ -188,9 +215,8 @@ fn count_everywhere(cx: f64, cy: f64, iterations: u32) -> u32 {
 fn agree(view: &View) -> usize {
     let Tile { width, height, .. } = view.whole();
     let points = (0..height).flat_map(|j| (0..width).map(move |i| (i, j))).map(|(i, j)| (view.re(i), view.im(j)));
-    let (counts, plain): (Vec<u32>, Vec<f32>) = points
-        .map(|(cx, cy)| (escape(cx, cy, view.iterations), smooth(cx, cy, view.iterations)))
-        .unzip();
+    let (counts, plain): (Vec<u32>, Vec<f32>) =
+        points.map(|(cx, cy)| (escape(cx, cy, view.iterations), smooth(cx, cy, view.iterations))).unzip();
     for path in Path::available() {
         let rendered = whole(path, view);
         assert_eq!(rendered.counts, counts, "{path:?} {view}");

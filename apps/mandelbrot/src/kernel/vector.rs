@@ -6,6 +6,8 @@
 //! takes.
 //! Doubling is `x + x`, which is the same number as `2·x`.
 
+use std::hint::black_box;
+
 use super::{ESCAPE, LANES, STRIDE};
 
 /// An instruction set that the kernel has been written for.
@@ -66,7 +68,7 @@ impl Path {
                     avx2::stride::<true>(points, before, after, saved)
                 },
                 replay: |points, orbits, steps, limit| unsafe { avx2::replay(points, orbits, steps, limit) },
-                arithmetic: |points, orbits, rounds| unsafe { avx2::arithmetic(points, orbits, rounds) },
+                arithmetic: |c, steps| unsafe { avx2::arithmetic(c, steps) },
             },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
@@ -76,7 +78,7 @@ impl Path {
                     avx512::stride::<true>(points, before, after, saved)
                 },
                 replay: |points, orbits, steps, limit| unsafe { avx512::replay(points, orbits, steps, limit) },
-                arithmetic: |points, orbits, rounds| unsafe { avx512::arithmetic(points, orbits, rounds) },
+                arithmetic: |c, steps| unsafe { avx512::arithmetic(c, steps) },
             },
             Self::Scalar | Self::Baseline | Self::Avx2 | Self::Avx512 => Strides {
                 stride: |points, before, after| baseline::stride::<false>(points, before, after, before),
@@ -101,32 +103,33 @@ pub(crate) struct Strides {
     ///
     /// A lane beyond the limit stays where it is; the answer is the number of steps that each lane has taken.
     pub(super) replay: fn(points: &Points, orbits: &mut Orbits, steps: u32, limit: f64) -> [u32; LANES],
-    /// Takes `rounds` times [`STRIDE`] steps without leaving the registers: the ceiling that strides are compared with.
-    pub(crate) arithmetic: fn(&Points, &mut Orbits, u32),
+    /// Takes `steps` steps from c without leaving the registers, on as many points as hide the latency of a step, and
+    /// answers how many iterations that were: the ceiling that strides are compared with.
+    pub(crate) arithmetic: fn(c: (f64, f64), steps: u32) -> u64,
 }
 
 /// The constants c of all lanes.
 #[repr(C, align(64))]
 #[derive(Clone, Debug)]
-pub(crate) struct Points {
-    pub(crate) cx: [f64; LANES],
-    pub(crate) cy: [f64; LANES],
+pub(super) struct Points {
+    pub(super) cx: [f64; LANES],
+    pub(super) cy: [f64; LANES],
 }
 
 /// The orbits z of all lanes.
 #[repr(C, align(64))]
 #[derive(Clone, Debug)]
-pub(crate) struct Orbits {
-    pub(crate) x: [f64; LANES],
-    pub(crate) y: [f64; LANES],
+pub(super) struct Orbits {
+    pub(super) x: [f64; LANES],
+    pub(super) y: [f64; LANES],
 }
 
 impl Points {
-    pub(crate) const ORIGIN: Self = Self { cx: [0.0; LANES], cy: [0.0; LANES] };
+    pub(super) const ORIGIN: Self = Self { cx: [0.0; LANES], cy: [0.0; LANES] };
 }
 
 impl Orbits {
-    pub(crate) const ORIGIN: Self = Self { x: [0.0; LANES], y: [0.0; LANES] };
+    pub(super) const ORIGIN: Self = Self { x: [0.0; LANES], y: [0.0; LANES] };
 }
 
 /// One bit per lane: what a stride has found.
@@ -143,7 +146,7 @@ mod baseline {
     use super::*;
 
     const WIDTH: usize = 8;
-    const _: () = assert!(LANES % WIDTH == 0);
+    const _: () = assert!(LANES.is_multiple_of(WIDTH));
 
     pub(super) fn stride<const COMPARE: bool>(
         points: &Points,
@@ -167,9 +170,9 @@ mod baseline {
             }
             let (sx, sy) = (part(&saved.x, start), part(&saved.y, start));
             for k in 0..WIDTH {
-                // A NaN has escaped too, hence not `>`.
-                let escaped = !(square[k] <= ESCAPE);
-                stopped.escaped |= u64::from(escaped) << (start + k);
+                // A NaN has escaped too, so the question is not `>`.
+                let within = square[k] <= ESCAPE;
+                stopped.escaped |= u64::from(!within) << (start + k);
                 if COMPARE {
                     stopped.cyclic |= u64::from((x[k] == sx[k]) & (y[k] == sy[k])) << (start + k);
                 }
@@ -212,21 +215,19 @@ mod baseline {
         taken
     }
 
-    pub(super) fn arithmetic(points: &Points, orbits: &mut Orbits, rounds: u32) {
-        for start in (0..LANES).step_by(WIDTH) {
-            let (cx, cy) = (part(&points.cx, start), part(&points.cy, start));
-            let (mut x, mut y) = (part(&orbits.x, start), part(&orbits.y, start));
-            for _ in 0..rounds * STRIDE {
-                for k in 0..WIDTH {
-                    let (xx, yy) = (x[k] * x[k], y[k] * y[k]);
-                    let double = x[k] + x[k];
-                    x[k] = (xx - yy) + cx[k];
-                    y[k] = double * y[k] + cy[k];
-                }
+    pub(super) fn arithmetic((cx, cy): (f64, f64), steps: u32) -> u64 {
+        const MANY: usize = 12;
+        let (mut x, mut y) = (black_box([cx; MANY]), black_box([cy; MANY]));
+        for _ in 0..steps {
+            for k in 0..MANY {
+                let (xx, yy) = (x[k] * x[k], y[k] * y[k]);
+                let double = x[k] + x[k];
+                x[k] = (xx - yy) + cx;
+                y[k] = double * y[k] + cy;
             }
-            orbits.x[start..start + WIDTH].copy_from_slice(&x);
-            orbits.y[start..start + WIDTH].copy_from_slice(&y);
         }
+        black_box((x, y));
+        u64::from(steps) * MANY as u64
     }
 
     fn chosen(mask: u64, one: f64, other: f64) -> f64 {
@@ -248,7 +249,7 @@ mod avx2 {
 
     const WIDTH: usize = 4;
     const GROUP: usize = 4;
-    const _: () = assert!(LANES % (WIDTH * GROUP) == 0);
+    const _: () = assert!(LANES.is_multiple_of(WIDTH * GROUP));
 
     #[target_feature(enable = "avx2")]
     pub(super) fn stride<const COMPARE: bool>(
@@ -275,9 +276,9 @@ mod avx2 {
             }
             store(&mut after.x, start, x);
             store(&mut after.y, start, y);
-            for v in 0..GROUP {
+            for (v, square) in square.into_iter().enumerate() {
                 let shift = start + v * WIDTH;
-                let escaped = _mm256_cmp_pd::<_CMP_NLE_UQ>(square[v], _mm256_set1_pd(ESCAPE));
+                let escaped = _mm256_cmp_pd::<_CMP_NLE_UQ>(square, _mm256_set1_pd(ESCAPE));
                 stopped.escaped |= (_mm256_movemask_pd(escaped) as u64) << shift;
             }
             if COMPARE {
@@ -332,31 +333,23 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn arithmetic(points: &Points, orbits: &mut Orbits, rounds: u32) {
-        for start in (0..LANES).step_by(WIDTH * GROUP) {
-            let (cx, cy) = (load(&points.cx, start), load(&points.cy, start));
-            let (mut x, mut y) = (load(&orbits.x, start), load(&orbits.y, start));
-            for _ in 0..rounds * STRIDE {
-                for v in 0..GROUP {
-                    let (xx, yy) = (_mm256_mul_pd(x[v], x[v]), _mm256_mul_pd(y[v], y[v]));
-                    (x[v], y[v]) = step(x[v], y[v], xx, yy, cx[v], cy[v]);
-                }
+    pub(super) fn arithmetic((cx, cy): (f64, f64), steps: u32) -> u64 {
+        const MANY: usize = 6;
+        let (cx, cy) = (_mm256_set1_pd(cx), _mm256_set1_pd(cy));
+        let (mut x, mut y) = (black_box([cx; MANY]), black_box([cy; MANY]));
+        for _ in 0..steps {
+            for v in 0..MANY {
+                let (xx, yy) = (_mm256_mul_pd(x[v], x[v]), _mm256_mul_pd(y[v], y[v]));
+                (x[v], y[v]) = step(x[v], y[v], xx, yy, cx, cy);
             }
-            store(&mut orbits.x, start, x);
-            store(&mut orbits.y, start, y);
         }
+        black_box((x, y));
+        u64::from(steps) * (MANY * WIDTH) as u64
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn step(
-        x: __m256d,
-        y: __m256d,
-        xx: __m256d,
-        yy: __m256d,
-        cx: __m256d,
-        cy: __m256d,
-    ) -> (__m256d, __m256d) {
+    fn step(x: __m256d, y: __m256d, xx: __m256d, yy: __m256d, cx: __m256d, cy: __m256d) -> (__m256d, __m256d) {
         let double = _mm256_add_pd(x, x);
         (_mm256_add_pd(_mm256_sub_pd(xx, yy), cx), _mm256_add_pd(_mm256_mul_pd(double, y), cy))
     }
@@ -413,8 +406,8 @@ mod avx512 {
         }
         store(&mut after.x, x);
         store(&mut after.y, y);
-        for v in 0..GROUP {
-            let escaped = _mm512_cmp_pd_mask::<_CMP_NLE_UQ>(square[v], _mm512_set1_pd(ESCAPE));
+        for (v, square) in square.into_iter().enumerate() {
+            let escaped = _mm512_cmp_pd_mask::<_CMP_NLE_UQ>(square, _mm512_set1_pd(ESCAPE));
             stopped.escaped |= u64::from(escaped) << (v * WIDTH);
         }
         if COMPARE {
@@ -461,29 +454,23 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn arithmetic(points: &Points, orbits: &mut Orbits, rounds: u32) {
-        let (cx, cy) = (load(&points.cx), load(&points.cy));
-        let (mut x, mut y) = (load(&orbits.x), load(&orbits.y));
-        for _ in 0..rounds * STRIDE {
-            for v in 0..GROUP {
+    pub(super) fn arithmetic((cx, cy): (f64, f64), steps: u32) -> u64 {
+        const MANY: usize = 6;
+        let (cx, cy) = (_mm512_set1_pd(cx), _mm512_set1_pd(cy));
+        let (mut x, mut y) = (black_box([cx; MANY]), black_box([cy; MANY]));
+        for _ in 0..steps {
+            for v in 0..MANY {
                 let (xx, yy) = (_mm512_mul_pd(x[v], x[v]), _mm512_mul_pd(y[v], y[v]));
-                (x[v], y[v]) = step(x[v], y[v], xx, yy, cx[v], cy[v]);
+                (x[v], y[v]) = step(x[v], y[v], xx, yy, cx, cy);
             }
         }
-        store(&mut orbits.x, x);
-        store(&mut orbits.y, y);
+        black_box((x, y));
+        u64::from(steps) * (MANY * WIDTH) as u64
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn step(
-        x: __m512d,
-        y: __m512d,
-        xx: __m512d,
-        yy: __m512d,
-        cx: __m512d,
-        cy: __m512d,
-    ) -> (__m512d, __m512d) {
+    fn step(x: __m512d, y: __m512d, xx: __m512d, yy: __m512d, cx: __m512d, cy: __m512d) -> (__m512d, __m512d) {
         let double = _mm512_add_pd(x, x);
         (_mm512_add_pd(_mm512_sub_pd(xx, yy), cx), _mm512_add_pd(_mm512_mul_pd(double, y), cy))
     }

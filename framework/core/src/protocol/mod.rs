@@ -2,5 +2,5 @@
 
 pub mod catalog;
 pub mod packet;
-//pub mod schedule;
+pub mod schedule;
 pub mod time;

@@ -47,6 +47,8 @@ pub mod keys {
     pub const ADDRESSES: &str = "node/addresses";
     /// The node's labels: a postcard map of texts.
     pub const LABELS: &str = "node/labels";
+    /// How many plain functions the node runs at once: a postcard u32.
+    pub const WORKERS: &str = "node/workers";
     /// Functions: the rest of the key is the name, the value a postcard [`FunctionEntry`](super::FunctionEntry).
     pub const FUNCTION: &str = "fn/";
 }
