@@ -18,6 +18,9 @@ pub(crate) mod admission;
 pub(crate) mod libp2p;
 pub(crate) mod memory;
 
+#[cfg(test)]
+mod conformance;
+
 use std::{io, pin::Pin};
 
 use futures::future::BoxFuture;

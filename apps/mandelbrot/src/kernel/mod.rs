@@ -9,7 +9,7 @@
 //! 1. *Start*: 32 neighbouring pixels take their first 16 steps together and are tested before each of them.
 //!    Far from the set most pixels end here; where the last 32 have all survived, one test at the end does.
 //! 2. *Closed forms*: those that are left and lie in the cardioid or in the disc of period 2 never escape.
-//! 3. *March*: the others queue for 32 lanes. All lanes take [`STRIDE`] steps, then one test tells which have escaped.
+//! 3. *March*: the others queue for 32 lanes. All lanes take 16 steps, then one test tells which have escaped.
 //!    Those are taken out and the next in the queue take their place, so that no lane waits for the slowest.
 //!    Places are compared with earlier ones after each stride near points known to be inside, elsewhere now and then.
 //! 4. *Replay*: what left the march is collected, 32 at a time, and repeats its last stride with a test after each step.

@@ -1,0 +1,123 @@
+//! Bytes that have been sent once must be understood for ever, or the wire version must rise.
+
+use std::time::Duration;
+
+use guthi_core::{
+    protocol::{
+        catalog::{Change, Delta},
+        packet::{FunctionEntry, Packet, Whereabouts},
+    },
+    wire::{
+        codec,
+        id::{Incarnation, Member, NodeId},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::calls::message::{Answer, Batch, CallHeader, Named, Refusal, flags};
+
+/// These bytes are this value, and this value is these bytes.
+fn golden<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, bytes: &[u8]) {
+    assert_eq!(codec::decode::<T>(bytes).as_ref(), Ok(value), "old bytes are read");
+    assert_eq!(codec::encode(value, 1024).unwrap(), bytes, "{value:?} is written as before");
+}
+
+fn joined(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+#[test]
+fn packets_keep_their_bytes() {
+    golden(&Packet::Echo { sequence: 300 }, &[0, 0xac, 2]);
+    golden(&Packet::EchoReply { sequence: u64::MAX }, &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
+    let changes = vec![
+        Change { key: "fn/a".into(), value: Some(vec![7, 8]) },
+        Change { key: "node/name".into(), value: None },
+    ];
+    let delta = Packet::Catalog(Delta { after: 1, sequence: 3, changes });
+    golden(&delta, &joined(&[&[2, 1, 3, 2, 4], b"fn/a", &[1, 2, 7, 8, 9], b"node/name", &[0]]));
+    golden(&Packet::PeersWanted, &[3]);
+    let member = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
+    let peers = Packet::Peers(vec![Whereabouts { member, addresses: vec!["/ip4/1.2.3.4".into()] }]);
+    golden(&peers, &joined(&[&[4, 1], &[9; 32], &[5, 1, 12], b"/ip4/1.2.3.4"]));
+    golden(&Packet::Leaving, &[5]);
+}
+
+#[test]
+fn descriptions_of_functions_keep_their_bytes() {
+    let entry = FunctionEntry { signature: 128, shape: "() -> u8".into(), docs: "One.".into(), once: true };
+    golden(&entry, &joined(&[&[0x80, 1, 8], b"() -> u8", &[4], b"One.", &[1]]));
+}
+
+#[test]
+fn the_headers_of_calls_keep_their_bytes() {
+    golden(&CallHeader { function: 3, named: None, deadline_ms: 0 }, &[3, 0, 0]);
+    let named = Some(Named { name: "add".into(), signature: 1 });
+    let apart = CallHeader { function: u32::MAX, named, deadline_ms: 30_000 };
+    golden(&apart, &joined(&[&[255, 255, 255, 255, 15, 1, 3], b"add", &[1, 0xb0, 0xea, 1]]));
+    assert_eq!([flags::BATCH, flags::JSON, flags::REFUSED], [1, 2, 4]);
+}
+
+#[test]
+fn refusals_keep_their_bytes() {
+    golden(&Refusal::NoSuchFunction, &[0]);
+    golden(&Refusal::SignatureMismatch { there: "x".into() }, &[1, 1, b'x']);
+    golden(&Refusal::InvalidArguments { message: "y".into() }, &[2, 1, b'y']);
+    golden(&Refusal::Overloaded, &[3]);
+    golden(&Refusal::Cancelled { started: true }, &[4, 1]);
+    golden(&Refusal::Deadline { started: false }, &[5, 0]);
+    golden(&Refusal::ResultTooLarge { bytes: 128, limit: 127 }, &[6, 0x80, 1, 127]);
+    golden(&Refusal::Failed { message: "no".into() }, &[7, 2, b'n', b'o']);
+    let panicked = Refusal::Panicked { message: "oh".into(), location: "a:1".into() };
+    golden(&panicked, &[8, 2, b'o', b'h', 3, b'a', b':', b'1']);
+}
+
+#[test]
+fn reply_frames_keep_their_bytes() {
+    let mut frames = Vec::new();
+    Answer::Value(vec![42]).put(&mut frames, flags::JSON, 258);
+    assert_eq!(frames, [13, 0, 0, 0, 1, 3, 2, 0, 2, 1, 0, 0, 0, 0, 0, 0, 42]);
+    frames.clear();
+    Answer::Refused(Refusal::Overloaded).put(&mut frames, flags::JSON, 1);
+    assert_eq!(frames, [13, 0, 0, 0, 1, 3, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3]);
+}
+
+#[test]
+fn batches_keep_their_bytes() {
+    let mut batch = Batch::timed();
+    for (tag, content) in [(Batch::VALUE, &b"ab"[..]), (Batch::REFUSED, &[3])] {
+        batch.push(|buffer| {
+            buffer.extend_from_slice(content);
+            tag
+        });
+    }
+    let bytes = batch.took(Duration::from_nanos(513));
+    assert_eq!(bytes, [1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'a', b'b', 1, 1, 0, 0, 0, 3]);
+    let (took, results) = Batch::split_time(&bytes).unwrap();
+    assert_eq!(took, Duration::from_nanos(513));
+    let entries: Option<Vec<_>> = Batch::entries(results).collect();
+    assert_eq!(entries, Some(vec![(Batch::VALUE, &b"ab"[..]), (Batch::REFUSED, &[3][..])]));
+}
+
+#[test]
+fn a_batch_that_is_cut_short_is_noticed_wherever_it_is_cut() {
+    let mut batch = Batch::default();
+    batch.push(|buffer| {
+        buffer.extend_from_slice(b"abc");
+        Batch::VALUE
+    });
+    for end in 1..batch.0.len() {
+        assert!(Batch::entries(&batch.0[..end]).any(|entry| entry.is_none()), "{end}");
+    }
+    assert!(Batch::entries(&[0, 255, 255, 255, 255, 1]).any(|entry| entry.is_none()), "a huge length");
+}
+
+#[test]
+fn what_no_version_ever_wrote_is_refused() {
+    assert!(codec::decode::<Packet>(&[6]).is_err(), "an unknown packet");
+    assert!(codec::decode::<Refusal>(&[9]).is_err(), "an unknown refusal");
+    assert!(codec::decode::<Packet>(&[5, 0]).is_err(), "bytes behind a packet");
+    assert!(codec::decode::<Packet>(&[4, 255, 255, 255, 255, 15]).is_err(), "more peers than bytes");
+    // An answer that cannot be read is an unknown outcome, not a refusal.
+    assert!(matches!(Answer::take(flags::REFUSED, &[77]), Answer::Lost(_)));
+}
