@@ -1,1 +1,5 @@
-//! Outer tests.
+//! What the outer tests share: nodes in this process, nodes in processes of their own, and functions of every sort.
+
+pub mod cluster;
+pub mod functions;
+pub mod process;

@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
 use guthi_core::wire::{
     codec,
     frame::{self, Frame, Kind},
@@ -36,11 +35,12 @@ use super::{
     outbox::{Closed, Fill, Outbox},
     pending::Pending,
 };
-use crate::network::{ConnectionId, Network, Protocol, Stream};
+use crate::network::{ConnectionId, Network, Protocol, Stream, buffer::ReadBuffer};
 
 const READ_BYTES: usize = 64 * 1024;
 /// What one large payload is written in: other streams of the connection get their turn between two of them.
 const BULK_WRITE_BYTES: usize = 64 * 1024;
+const BULK_READ_BYTES: usize = 256 * 1024;
 /// Large payloads on their way to one peer at once; more streams gain nothing.
 const BULK_SENDING_MAX: usize = 4;
 /// Large payloads that one peer may have under way to us at once.
@@ -51,6 +51,8 @@ const BULK_SILENCE_MAX: Duration = Duration::from_secs(30);
 const RUNNING_MAX: usize = 16 * 1024;
 /// Cancellations that came before their call, which travels on a stream of its own.
 const EARLY_CANCELS_MAX: usize = 256;
+/// A payload with its header.
+const BULK_FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 const UNDELIVERED_UNIT_BYTES: usize = 1024;
 
 /// The calls between this node and one peer.
@@ -209,11 +211,12 @@ impl Lane {
     fn send_call_apart(self: &Arc<Self>, id: u64, target: Target<'_>, payload: &[u8]) -> AbortHandle {
         let named = Named { name: target.name.to_owned(), signature: target.signature };
         let header = CallHeader { function: u32::MAX, named: Some(named), deadline_ms: remaining_ms(target.deadline) };
-        let mut bytes = Vec::with_capacity(payload.len() + 1024);
-        put_call(&mut bytes, target.flags, id, &header, payload);
-        let lane = self.clone();
+        let mut body = Vec::with_capacity(payload.len() + 1024);
+        codec::encode_into(&header, &mut body).expect("a header is plain data");
+        body.extend_from_slice(payload);
+        let (lane, flags) = (self.clone(), target.flags);
         let sending = async move {
-            if let Err(error) = lane.send_apart(&bytes).await {
+            if let Err(error) = lane.send_apart(Kind::Call, flags, id, &body).await {
                 lane.complete(id, Answer::Lost(format!("the arguments could not be sent: {error}")));
             }
         };
@@ -223,27 +226,25 @@ impl Lane {
     /// Answers a call of the peer.
     pub(crate) fn reply(self: &Arc<Self>, id: u64, flags: u16, answer: Answer) {
         self.running.lock().tickets.remove(&id);
-        if answer.bytes() <= LANE_PAYLOAD_BYTES_MAX {
+        let bytes = match answer {
+            Answer::Value(bytes) if bytes.len() > LANE_PAYLOAD_BYTES_MAX => bytes,
             // A closed lane has told its callers already.
-            let _ = self.outbox.push(|buffer| answer.put(buffer, flags, id));
-            return;
-        }
+            small => return drop(self.outbox.push(|buffer| small.put(buffer, flags, id))),
+        };
         let lane = self.clone();
         self.spawner.spawn(async move {
-            let mut bytes = Vec::with_capacity(answer.bytes() + frame::HEADER_BYTES);
-            answer.put(&mut bytes, flags, id);
-            drop(answer);
-            if let Err(error) = lane.send_apart(&bytes).await {
+            if let Err(error) = lane.send_apart(Kind::Reply, flags, id, &bytes).await {
                 tracing::debug!(peer = ?lane.peer, %error, "a large result could not be sent");
                 lane.close("a large result could not be sent");
             }
         });
     }
 
-    async fn send_apart(&self, bytes: &[u8]) -> io::Result<()> {
+    async fn send_apart(&self, kind: Kind, flags: u16, id: u64, body: &[u8]) -> io::Result<()> {
         let _turn = self.bulk_sending.acquire().await.map_err(io::Error::other)?;
         let mut stream = self.network.open(self.connection, Protocol::Bulk).await?;
-        for chunk in bytes.chunks(BULK_WRITE_BYTES) {
+        stream.write_all(&frame::header(kind, flags, id, body.len())).await?;
+        for chunk in body.chunks(BULK_WRITE_BYTES) {
             stream.write_all(chunk).await?;
         }
         stream.flush().await?;
@@ -264,23 +265,25 @@ impl Lane {
     }
 
     async fn read_apart(self: &Arc<Self>, mut stream: Stream) -> io::Result<()> {
-        const LIMIT: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
-        let mut head = [0; 4];
-        patiently(stream.read_exact(&mut head)).await?;
-        let length = u32::from_le_bytes(head) as usize;
+        let mut header = [0; frame::HEADER_BYTES];
+        patiently(stream.read_exact(&mut header)).await?;
         // The length is checked, and room for it reserved in the peer's share, before anything is allocated.
-        frame::take(&head, LIMIT).map_err(io::Error::other)?;
+        let (frame, length) = frame::read_header(&header, BULK_FRAME_BYTES_MAX).map_err(io::Error::other)?;
         let units = u32::try_from(length.div_ceil(UNDELIVERED_UNIT_BYTES)).expect("the limit is far below");
         let _share = self.undelivered.acquire_many(units).await.map_err(io::Error::other)?;
-        let mut bytes = Vec::with_capacity(4 + length);
-        bytes.extend_from_slice(&head);
-        let mut rest = stream.take(length as u64);
-        while patiently(rest.read_buf(&mut bytes)).await? > 0 {}
-        let (frame, _) =
-            frame::take(&bytes, LIMIT).map_err(io::Error::other)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        // Zeroed pages come from the system as they are touched, so that a peer pays for what it occupies.
+        let mut body = vec![0; length];
+        let mut end = 0;
+        while end < length {
+            let until = length.min(end + BULK_READ_BYTES);
+            match patiently(stream.read(&mut body[end..until])).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => end += read,
+            }
+        }
         match frame.kind {
-            Kind::Reply => self.complete(frame.id, Answer::take(frame.flags, frame.body)),
-            Kind::Call => self.called(&frame, &mut Vec::new(), &mut Vec::new()).map_err(io::Error::other)?,
+            Kind::Reply => self.complete(frame.id, Answer::take_whole(frame.flags, body)),
+            Kind::Call => self.called_apart(&frame, body).map_err(io::Error::other)?,
             Kind::Open | Kind::Cancel | Kind::Control => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(())
@@ -294,19 +297,18 @@ impl Lane {
     }
 
     async fn read(self: &Arc<Self>, mut stream: impl AsyncRead + Unpin) -> String {
-        let mut buffer = BytesMut::with_capacity(2 * READ_BYTES);
+        let mut buffer = ReadBuffer::new(READ_BYTES);
         let mut functions = Vec::new();
         let mut scratch = Vec::new();
         let mut wakers = Vec::new();
         loop {
-            buffer.reserve(READ_BYTES);
-            match stream.read_buf(&mut buffer).await {
+            match buffer.fill(&mut stream).await {
                 Ok(0) => return "closed by the peer".into(),
                 Ok(_) => {}
                 Err(error) => return error.to_string(),
             }
             self.heard.store(true, Ordering::Relaxed);
-            let mut rest = &buffer[..];
+            let mut rest = buffer.unread();
             // All answers of one read are stored under one lock, which is given back before user code runs.
             let mut slots = None;
             loop {
@@ -337,8 +339,8 @@ impl Lane {
             }
             drop(slots);
             wakers.drain(..).for_each(std::task::Waker::wake);
-            let consumed = buffer.len() - rest.len();
-            buffer.advance(consumed);
+            let taken = buffer.unread().len() - rest.len();
+            buffer.take(taken);
         }
     }
 
@@ -346,51 +348,62 @@ impl Lane {
     fn called(
         self: &Arc<Self>,
         frame: &Frame<'_>,
-        functions: &mut Vec<Option<(Named, Option<Arc<Registered>>)>>,
+        functions: &mut Vec<Option<Bound>>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), String> {
-        if frame.flags & !flags::KNOWN != 0 {
-            return Err("a call with unknown flags".into());
-        }
-        let (header, payload): (CallHeader, _) =
-            codec::decode_head(frame.body).map_err(|error| format!("a call that cannot be read: {error}"))?;
-        let deadline = (header.deadline_ms > 0)
-            .then(|| Instant::now() + Duration::from_millis(u64::from(header.deadline_ms)));
-        let flags = frame.flags & flags::JSON;
+        let (header, payload) = read_call(frame.flags, frame.body)?;
+        let deadline = deadline(&header);
         let function = match self.function(header, functions)? {
             Ok(function) => function,
-            Err(refusal) => {
-                self.answer_now(frame.id, flags, &Answer::Refused(refusal));
-                return Ok(());
-            }
+            Err(refusal) => return Ok(self.refuse(frame.id, refusal)),
         };
-        let (format, batch) = (Format::of(frame.flags), frame.flags & flags::BATCH != 0);
-        if let (Run::Inline(run), false) = (&function.run, batch) {
+        if let (Run::Inline(run), false) = (&function.run, frame.flags & flags::BATCH != 0) {
             scratch.clear();
-            let input = Input { bytes: payload, format };
+            let input = Input { bytes: payload, format: Format::of(frame.flags) };
             let result = self.executor.inline(*run, self.peer, deadline, input, scratch);
-            self.inline_answer(frame.id, flags, result, scratch);
+            self.inline_answer(frame.id, frame.flags & flags::JSON, result, scratch);
             return Ok(());
         }
-        if self.outbox.fill() == Fill::Excessive {
-            self.answer_now(frame.id, flags, &Answer::Refused(Refusal::Overloaded));
-            return Ok(());
+        self.submit(frame, function, deadline, payload.to_vec());
+        Ok(())
+    }
+
+    /// The same for a call whose payload came on a stream of its own; it names its function itself.
+    fn called_apart(self: &Arc<Self>, frame: &Frame<'_>, mut body: Vec<u8>) -> Result<(), String> {
+        let (header, payload) = read_call(frame.flags, &body)?;
+        let head = body.len() - payload.len();
+        let deadline = deadline(&header);
+        match self.function(header, &mut Vec::new())? {
+            Ok(function) => {
+                body.drain(..head);
+                self.submit(frame, function, deadline, body);
+            }
+            Err(refusal) => self.refuse(frame.id, refusal),
         }
-        let Some(ticket) = self.admit(frame.id) else {
-            self.answer_now(frame.id, flags, &Answer::Refused(Refusal::Overloaded));
-            return Ok(());
+        Ok(())
+    }
+
+    fn submit(
+        self: &Arc<Self>,
+        frame: &Frame<'_>,
+        function: Arc<Registered>,
+        deadline: Option<Instant>,
+        payload: Vec<u8>,
+    ) {
+        let room = self.outbox.fill() != Fill::Excessive;
+        let Some(ticket) = room.then(|| self.admit(frame.id)).flatten() else {
+            return self.refuse(frame.id, Refusal::Overloaded);
         };
         self.executor.submit(Request {
             function,
-            payload: payload.to_vec(),
-            format,
-            batch,
+            payload,
+            format: Format::of(frame.flags),
+            batch: frame.flags & flags::BATCH != 0,
             deadline,
             caller: self.peer,
             ticket,
-            sink: Sink::Lane { lane: self.clone(), id: frame.id, flags },
+            sink: Sink::Lane { lane: self.clone(), id: frame.id, flags: frame.flags & flags::JSON },
         });
-        Ok(())
     }
 
     fn inline_answer(self: &Arc<Self>, id: u64, flags: u16, result: Result<(), Refusal>, output: &mut Vec<u8>) {
@@ -411,19 +424,19 @@ impl Lane {
                 })
                 .expect("it cannot fail");
             })),
-            Err(refusal) => self.answer_now(id, flags, &Answer::Refused(refusal)),
+            Err(refusal) => self.refuse(id, refusal),
         }
     }
 
-    fn answer_now(&self, id: u64, flags: u16, answer: &Answer) {
-        let _ = self.outbox.push(|buffer| answer.put(buffer, flags, id));
+    fn refuse(&self, id: u64, refusal: Refusal) {
+        let _ = self.outbox.push(|buffer| Answer::Refused(refusal).put(buffer, 0, id));
     }
 
     /// Finds the function of a header; the outer error is the peer's fault, the inner one its answer.
     fn function(
         &self,
         header: CallHeader,
-        functions: &mut Vec<Option<(Named, Option<Arc<Registered>>)>>,
+        functions: &mut Vec<Option<Bound>>,
     ) -> Result<Result<Arc<Registered>, Refusal>, String> {
         let number = header.function as usize;
         if let Some(named) = header.named {
@@ -496,6 +509,20 @@ impl Lane {
     pub(crate) const fn peer(&self) -> NodeId {
         self.peer
     }
+}
+
+/// What a number on this lane stands for, and the function if there is one.
+type Bound = (Named, Option<Arc<Registered>>);
+
+fn read_call(flags: u16, body: &[u8]) -> Result<(CallHeader, &[u8]), String> {
+    if flags & !flags::KNOWN != 0 {
+        return Err("a call with unknown flags".into());
+    }
+    codec::decode_head(body).map_err(|error| format!("a call that cannot be read: {error}"))
+}
+
+fn deadline(header: &CallHeader) -> Option<Instant> {
+    (header.deadline_ms > 0).then(|| Instant::now() + Duration::from_millis(u64::from(header.deadline_ms)))
 }
 
 fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Registered>, Refusal> {

@@ -100,9 +100,15 @@ impl Answer {
     }
 
     pub(crate) fn take(flags: u16, body: &[u8]) -> Self {
-        if flags & flags::REFUSED == 0 {
-            return Self::Value(body.to_vec());
-        }
+        if flags & flags::REFUSED == 0 { Self::Value(body.to_vec()) } else { Self::take_refusal(body) }
+    }
+
+    /// The same of a body that need not be copied.
+    pub(crate) fn take_whole(flags: u16, body: Vec<u8>) -> Self {
+        if flags & flags::REFUSED == 0 { Self::Value(body) } else { Self::take_refusal(&body) }
+    }
+
+    fn take_refusal(body: &[u8]) -> Self {
         match codec::decode(body) {
             Ok(refusal) => Self::Refused(refusal),
             Err(error) => Self::Lost(format!("the answer cannot be read: {error}")),

@@ -4,8 +4,8 @@
 //! dialler                                   listener
 //!   Hello { cluster tag, nonce, incarnation } ->
 //!   <- Hello { cluster tag, nonce, incarnation }
-//!   Proof { mac, elsewhere } ->                          wrong: Verdict and close
-//!   <- Proof { mac, elsewhere }, Verdict
+//!   Proof { mac, standing } ->                           wrong: Verdict and close
+//!   <- Proof { mac, standing }, Verdict
 //!   Verdict ->
 //! ```
 //! A proof is a keyed BLAKE3 hash over both fresh nonces, both node ids (which noise has proven), both incarnations, the
@@ -13,8 +13,9 @@
 //! The dialler proves first, so a stranger who dials learns nothing that a key has touched.
 //!
 //! **One link per pair.** When two nodes dial each other at once, the node of the *smaller id* decides which connection
-//! becomes the link. It refuses a second one as `Duplicate` only if the other end says that it holds one `elsewhere`:
-//! if it does not, it has lost the first, and the new one takes its place.
+//! becomes the link. It refuses a second one as `Duplicate` if the other end says that it holds one `elsewhere`:
+//! if it does not, it has lost the first, and the new one takes its place. That counts only if it was said after the
+//! proof of the first: handshakes overtake each other, and before it the other end had nothing to lose.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,7 +64,7 @@ pub(crate) enum Refused {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Message {
     Hello(Hello),
-    Proof { mac: [u8; 32], elsewhere: bool },
+    Proof { mac: [u8; 32], standing: Standing },
     Verdict(Verdict),
 }
 
@@ -72,6 +73,15 @@ struct Hello {
     cluster: [u8; 16],
     nonce: [u8; 32],
     incarnation: Incarnation,
+}
+
+/// What a node says of its other connections with the same peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Standing {
+    /// It is, or may be, linked on another one.
+    elsewhere: bool,
+    /// Rises with every proof, whatever the connection: tells which of two was sent first.
+    number: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,29 +154,29 @@ impl Handshake<'_> {
     async fn as_dialler(&mut self, mine: &Hello, theirs: &Hello, peer: Member) -> Result<(), Refused> {
         let key = self.credentials.keys[0].clone();
         self.prove(&key, mine, theirs, Role::Dialler, peer).await?;
-        let (mac, elsewhere) = self.proof().await?;
+        let (mac, standing) = self.proof().await?;
         self.verdict().await?;
         if self.matching(mac, mine, theirs, Role::Listener).is_none() {
             return self.refuse(Verdict::WrongKey).await;
         }
-        self.decide(peer, elsewhere).await
+        self.decide(peer, standing).await
     }
 
     async fn as_listener(&mut self, mine: &Hello, theirs: &Hello, peer: Member) -> Result<(), Refused> {
-        let (mac, elsewhere) = self.proof().await?;
+        let (mac, standing) = self.proof().await?;
         let Some(key) = self.matching(mac, mine, theirs, Role::Dialler) else {
             return self.refuse(Verdict::WrongKey).await;
         };
         self.prove(&key, mine, theirs, Role::Listener, peer).await?;
-        self.decide(peer, elsewhere).await?;
+        self.decide(peer, standing).await?;
         self.verdict().await?;
-        self.links.confirm(self.connection, peer);
+        self.links.confirm(self.credentials.me.node, self.connection, peer);
         Ok(())
     }
 
     /// Gives this side's verdict. The node of the smaller id chooses among connections; the other accepts what it chose.
-    async fn decide(&mut self, peer: Member, elsewhere: bool) -> Result<(), Refused> {
-        let verdict = self.links.decide(self.credentials.me.node, self.connection, peer, elsewhere);
+    async fn decide(&mut self, peer: Member, standing: Standing) -> Result<(), Refused> {
+        let verdict = self.links.decide(self.credentials.me.node, self.connection, peer, standing);
         if verdict == Verdict::Accept { self.send(Message::Verdict(verdict)).await } else { self.refuse(verdict).await }
     }
 
@@ -179,8 +189,8 @@ impl Handshake<'_> {
         peer: Member,
     ) -> Result<(), Refused> {
         let mac = self.mac(key, mine, theirs, role);
-        let elsewhere = self.links.proving(self.connection.id, peer.node);
-        self.send(Message::Proof { mac: *mac.as_bytes(), elsewhere }).await
+        let standing = self.links.proving(self.connection.id, peer.node);
+        self.send(Message::Proof { mac: *mac.as_bytes(), standing }).await
     }
 
     /// The key under which a proof of the other end is right. The comparison takes constant time.
@@ -221,9 +231,9 @@ impl Handshake<'_> {
         }
     }
 
-    async fn proof(&mut self) -> Result<([u8; 32], bool), Refused> {
+    async fn proof(&mut self) -> Result<([u8; 32], Standing), Refused> {
         match self.receive().await? {
-            Message::Proof { mac, elsewhere } => Ok((mac, elsewhere)),
+            Message::Proof { mac, standing } => Ok((mac, standing)),
             other => Err(out_of_order(&other)),
         }
     }
@@ -298,61 +308,91 @@ fn nonce() -> Result<[u8; 32], Refused> {
 
 /// Which connections are, or may become, the link with each peer: what the handshakes of one node share.
 #[derive(Debug, Default)]
-pub(crate) struct Links(Mutex<BTreeMap<NodeId, Candidates>>);
+pub(crate) struct Links(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    peers: BTreeMap<NodeId, Candidates>,
+    proofs: u64,
+}
 
 #[derive(Debug, Default)]
 struct Candidates {
-    admitted: Option<(ConnectionId, Incarnation)>,
+    admitted: Option<Admitted>,
     proving: BTreeSet<ConnectionId>,
 }
 
+#[derive(Debug)]
+struct Admitted {
+    connection: ConnectionId,
+    incarnation: Incarnation,
+    /// The number of the peer's proof.
+    proof: u64,
+}
+
 impl Links {
-    /// Notes that a proof goes out on this connection; true if the peer is, or may be, linked on another one.
-    fn proving(&self, connection: ConnectionId, peer: NodeId) -> bool {
-        let mut links = self.0.lock();
-        let candidates = links.entry(peer).or_default();
+    /// Notes that a proof goes out on this connection, and returns what it says of the others.
+    fn proving(&self, connection: ConnectionId, peer: NodeId) -> Standing {
+        let mut table = self.0.lock();
+        table.proofs += 1;
+        let number = table.proofs;
+        let candidates = table.peers.entry(peer).or_default();
         candidates.proving.insert(connection);
-        candidates.admitted.is_some() || candidates.proving.len() > 1
+        Standing { elsewhere: candidates.admitted.is_some() || candidates.proving.len() > 1, number }
     }
 
-    fn decide(&self, me: NodeId, connection: &Connection, peer: Member, elsewhere: bool) -> Verdict {
-        let mut links = self.0.lock();
-        let candidates = links.entry(peer.node).or_default();
-        match candidates.admitted {
-            Some((_, incarnation)) if incarnation != peer.incarnation => {
+    fn decide(&self, me: NodeId, connection: &Connection, peer: Member, standing: Standing) -> Verdict {
+        let mut table = self.0.lock();
+        let candidates = table.peers.entry(peer.node).or_default();
+        match &candidates.admitted {
+            Some(admitted) if admitted.incarnation != peer.incarnation => {
                 Verdict::Refused("another process with this identity is linked".into())
             }
-            Some(_) if elsewhere && me < peer.node => Verdict::Duplicate,
+            Some(admitted) if me < peer.node && (standing.elsewhere || standing.number < admitted.proof) => {
+                Verdict::Duplicate
+            }
             _ => {
                 if me < peer.node || connection.dialled {
-                    candidates.admitted = Some((connection.id, peer.incarnation));
+                    candidates.admit(connection, peer, standing.number);
                 }
                 Verdict::Accept
             }
         }
     }
 
-    /// The deciding end has accepted this connection.
-    fn confirm(&self, connection: &Connection, peer: Member) {
-        self.0.lock().entry(peer.node).or_default().admitted = Some((connection.id, peer.incarnation));
+    /// The deciding end has accepted this connection; if that is this end, it knows.
+    fn confirm(&self, me: NodeId, connection: &Connection, peer: Member) {
+        if me > peer.node {
+            self.0.lock().peers.entry(peer.node).or_default().admit(connection, peer, 0);
+        }
     }
 
     /// Whether this connection is the link with its peer now.
     pub(crate) fn is_link(&self, connection: ConnectionId, peer: NodeId) -> bool {
-        self.0.lock().get(&peer).and_then(|candidates| candidates.admitted).is_some_and(|(id, _)| id == connection)
+        self.0.lock().peers.get(&peer).is_some_and(|candidates| candidates.is_link(connection))
     }
 
     /// The connection is gone.
     pub(crate) fn forget(&self, connection: ConnectionId, peer: NodeId) {
-        let mut links = self.0.lock();
-        if let Some(candidates) = links.get_mut(&peer) {
+        let mut table = self.0.lock();
+        if let Some(candidates) = table.peers.get_mut(&peer) {
             candidates.proving.remove(&connection);
-            if candidates.admitted.is_some_and(|(id, _)| id == connection) {
+            if candidates.is_link(connection) {
                 candidates.admitted = None;
             }
             if candidates.admitted.is_none() && candidates.proving.is_empty() {
-                links.remove(&peer);
+                table.peers.remove(&peer);
             }
         }
+    }
+}
+
+impl Candidates {
+    fn admit(&mut self, connection: &Connection, peer: Member, proof: u64) {
+        self.admitted = Some(Admitted { connection: connection.id, incarnation: peer.incarnation, proof });
+    }
+
+    fn is_link(&self, connection: ConnectionId) -> bool {
+        self.admitted.as_ref().is_some_and(|admitted| admitted.connection == connection)
     }
 }

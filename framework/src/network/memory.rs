@@ -119,6 +119,9 @@ impl Network for Memory {
             if peer == me {
                 return Err(DialError::Myself);
             }
+            if expected.is_some_and(|expected| expected != peer) {
+                return Err(unreachable("another node answered"));
+            }
             let mut exchange = hub.0.lock();
             let (Some(mine), Some(theirs)) = (exchange.nodes.get(&me).cloned(), exchange.nodes.get(&peer).cloned()) else {
                 return Err(unreachable("no such node"));

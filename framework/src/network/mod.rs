@@ -15,6 +15,7 @@
 
 pub(crate) mod address;
 pub(crate) mod admission;
+pub(crate) mod buffer;
 pub(crate) mod libp2p;
 pub(crate) mod memory;
 

@@ -25,7 +25,7 @@ use guthi_core::{
     },
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::AsyncRead,
     sync::{broadcast, mpsc, oneshot},
 };
 
@@ -37,6 +37,7 @@ use crate::{
         self, Connection, ConnectionId, DialError, Network, Protocol, Stream,
         address::Address,
         admission::{self, Credentials, Links, Refused},
+        buffer::ReadBuffer,
     },
 };
 
@@ -948,10 +949,10 @@ async fn dial_in_turn(
 }
 
 async fn read_packets(mut stream: impl AsyncRead + Unpin, id: ConnectionId, inputs: &mpsc::Sender<Input>) -> String {
-    let mut buffer = bytes::BytesMut::with_capacity(4096);
+    let mut buffer = ReadBuffer::new(4096);
     loop {
         loop {
-            let (packet, taken) = match frame::take(&buffer, limits::CONTROL_FRAME_BYTES_MAX) {
+            let (packet, taken) = match frame::take(buffer.unread(), limits::CONTROL_FRAME_BYTES_MAX) {
                 Ok(Some((frame, taken))) if frame.kind == Kind::Control => match codec::decode(frame.body) {
                     Ok(packet) => (packet, taken),
                     Err(error) => return format!("a packet that cannot be read: {error}"),
@@ -960,12 +961,12 @@ async fn read_packets(mut stream: impl AsyncRead + Unpin, id: ConnectionId, inpu
                 Ok(None) => break,
                 Err(error) => return error.to_string(),
             };
-            bytes::Buf::advance(&mut buffer, taken);
+            buffer.take(taken);
             if inputs.send(Input::Packet { connection: id, packet }).await.is_err() {
                 return "this node has left".into();
             }
         }
-        match stream.read_buf(&mut buffer).await {
+        match buffer.fill(&mut stream).await {
             Ok(0) => return "closed by the peer".into(),
             Ok(_) => {}
             Err(error) => return error.to_string(),

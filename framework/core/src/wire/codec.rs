@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Encodes a value; fails if the bytes exceed `limit` or the value refuses.
@@ -20,8 +21,8 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Vec<u8>,
 /// [`EncodeError::Refused`] if the value's own `Serialize` fails; the buffer is then as it was.
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = buffer.len();
-    match postcard::to_extend(value, Tail(buffer)) {
-        Ok(_) => Ok(()),
+    match postcard::serialize_with_flavor(value, Tail(buffer)) {
+        Ok(()) => Ok(()),
         Err(error) => {
             buffer.truncate(start);
             Err(EncodeError::Refused(error))
@@ -97,9 +98,21 @@ impl core::error::Error for DecodeError {}
 /// Lets postcard append to a borrowed buffer.
 struct Tail<'a>(&'a mut Vec<u8>);
 
-impl Extend<u8> for Tail<'_> {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-        self.0.extend(bytes);
+impl Flavor for Tail<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 

@@ -68,10 +68,7 @@ pub fn put<E>(
     body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
     let start = buffer.len();
-    buffer.extend_from_slice(&[0; 4]);
-    buffer.extend_from_slice(&[WIRE_VERSION, kind as u8]);
-    buffer.extend_from_slice(&flags.to_le_bytes());
-    buffer.extend_from_slice(&id.to_le_bytes());
+    buffer.extend_from_slice(&header(kind, flags, id, 0));
     if let Err(error) = body(buffer) {
         buffer.truncate(start);
         return Err(error);
@@ -79,6 +76,42 @@ pub fn put<E>(
     let length = u32::try_from(buffer.len() - start - 4).expect("limits keep a frame far below 4 GiB");
     buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
     Ok(())
+}
+
+/// The header of a frame whose body, of so many bytes, is written apart.
+///
+/// # Panics
+/// If the body is larger than any limit allows.
+#[must_use]
+pub fn header(kind: Kind, flags: u16, id: u64, body_bytes: usize) -> [u8; HEADER_BYTES] {
+    let length = u32::try_from(HEADER_BYTES - 4 + body_bytes).expect("limits keep a frame far below 4 GiB");
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&length.to_le_bytes());
+    header[4..6].copy_from_slice(&[WIRE_VERSION, kind as u8]);
+    header[6..8].copy_from_slice(&flags.to_le_bytes());
+    header[8..].copy_from_slice(&id.to_le_bytes());
+    header
+}
+
+/// Reads a header: the frame without its body, and how many bytes the body has.
+///
+/// # Errors
+/// [`FrameError`]; the stream is of no use after it.
+pub fn read_header(bytes: &[u8; HEADER_BYTES], limit: usize) -> Result<(Frame<'static>, usize), FrameError> {
+    let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+    if length < HEADER_BYTES - 4 {
+        return Err(FrameError::TooShort(length));
+    }
+    if length > limit {
+        return Err(FrameError::TooLong { bytes: length, limit });
+    }
+    if bytes[4] != WIRE_VERSION {
+        return Err(FrameError::Version(bytes[4]));
+    }
+    let kind = Kind::of(bytes[5]).ok_or(FrameError::Kind(bytes[5]))?;
+    let flags = u16::from_le_bytes([bytes[6], bytes[7]]);
+    let id = u64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]);
+    Ok((Frame { kind, flags, id, body: &[] }, length - (HEADER_BYTES - 4)))
 }
 
 /// Appends a frame with an empty body.
@@ -107,12 +140,12 @@ pub fn take(bytes: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Fr
     {
         return Err(FrameError::Version(version));
     }
-    let Some(content) = rest.get(..length) else { return Ok(None) };
-    let (header, body) = content.split_at(HEADER_BYTES - 4);
-    let kind = Kind::of(header[1]).ok_or(FrameError::Kind(header[1]))?;
-    let flags = u16::from_le_bytes([header[2], header[3]]);
-    let id = u64::from_le_bytes(header[4..12].try_into().expect("eight bytes of twelve"));
-    Ok(Some((Frame { kind, flags, id, body }, 4 + length)))
+    if rest.len() < length {
+        return Ok(None);
+    }
+    let (header, content) = bytes.split_first_chunk().expect("the length covers the header");
+    let (frame, body_bytes) = read_header(header, limit)?;
+    Ok(Some((Frame { body: &content[..body_bytes], ..frame }, 4 + length)))
 }
 
 /// Why a stream cannot be read on.

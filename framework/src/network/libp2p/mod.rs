@@ -241,7 +241,7 @@ impl Keeper {
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
                 let connection = self.ids.remove(&connection_id)?;
                 self.open.remove(&connection);
-                let reason = cause.map_or_else(|| "closed".into(), |cause| cause.to_string());
+                let reason = cause.map_or_else(|| "closed".into(), |cause| root_cause(&cause));
                 Some(Event::Closed { connection, reason })
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -374,7 +374,8 @@ where
 fn dial_error(error: SwarmDialError, addresses: &[Multiaddr]) -> DialError {
     let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     match error {
-        SwarmDialError::LocalPeerId { .. } => DialError::Myself,
+        // The swarm leaves out those addresses that it listens on itself, and here nothing else was left.
+        SwarmDialError::LocalPeerId { .. } | SwarmDialError::NoAddresses => DialError::Myself,
         SwarmDialError::WrongPeerId { obtained, .. } => match node_id(&obtained) {
             Some(found) => DialError::Unreachable { addresses, reason: format!("{found} answered instead") },
             None => DialError::Unreachable { addresses, reason: "a stranger answered".into() },

@@ -32,13 +32,16 @@ pub(crate) fn serve() -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::spawn(move || {
-        runtime.block_on(async {
+        block_on(async {
             let listener = TcpListener::from_std(listener)?;
             loop {
                 let (stream, _) = listener.accept().await?;
-                tokio::spawn(answer(stream));
+                stream.set_nodelay(true)?;
+                let (reading, writing) = stream.into_split();
+                let state = Rc::new(State::default());
+                tokio::task::spawn_local(write(state.clone(), writing));
+                tokio::task::spawn_local(answer(state, reading));
             }
             #[expect(unreachable_code, reason = "it names the type of the error")]
             Ok::<(), std::io::Error>(())
@@ -47,16 +50,15 @@ pub(crate) fn serve() -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn answer(state: Rc<State>, mut stream: OwnedReadHalf) {
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let mut output = Vec::new();
     loop {
         input.reserve(READ_BYTES);
-        if stream.read_buf(&mut input).await? == 0 {
-            return Ok(());
+        if !stream.read_buf(&mut input).await.is_ok_and(|read| read > 0) {
+            return;
         }
-        while let Some((request, taken)) = frame::take(&input, FRAME_BYTES_MAX).map_err(std::io::Error::other)? {
+        let mut output = state.output.borrow_mut();
+        while let Ok(Some((request, taken))) = frame::take(&input, FRAME_BYTES_MAX) {
             if request.flags == 0 {
                 let Ok(()) = frame::put(&mut output, Kind::Reply, 0, request.id, |body| {
                     body.extend_from_slice(request.body);
@@ -67,8 +69,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             }
             input.advance(taken);
         }
-        stream.write_all(&output).await?;
-        output.clear();
+        state.filled.notify_one();
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Crew {
 impl Crew {
     /// Speed of one slot: the inverse of its cost. A stranger is taken to be like the others.
     fn speed(&self, worker: &Worker) -> u128 {
-        (1 << 64) / u128::from(self.cost_of(worker).map_or(1, |_| 1u64))
+        (1 << 64) / u128::from(self.cost_of(worker).unwrap_or(1))
     }
 
     pub(super) fn cost_of(&self, worker: &Worker) -> Option<u64> {
@@ -60,7 +60,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         let Some(cost) = worker.pace.cost() else { return 1 };
         // A slot works off its waiting batch while an answer and the next batch travel, so a batch
         // shorter than that way leaves it idle.
-        let time = nanos(self.config.batch_time);
+        let time = nanos(self.config.batch_time).max(worker.pace.overhead().min(OVERHEAD_MAX));
         let ceiling = worker.ceiling.min(self.config.batch_items_max);
         (time / cost).min(u64::from(ceiling)).max(1)
     }

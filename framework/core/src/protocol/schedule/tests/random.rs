@@ -139,7 +139,7 @@ fn random_histories_count_each_item_once_and_end() {
             let seed = seed.parse().expect("GUTHI_SEED is a number");
             seed..seed + 1
         }
-        None => 0..300,
+        None => 0..200,
     };
     for seed in seeds {
         let _replay = Replay(seed);

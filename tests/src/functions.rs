@@ -1,0 +1,284 @@
+//! Functions of every sort, the awkward ones above all.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use guthi::{Context, Functions, NodeId};
+
+/// What the functions of a node count, and the gate at which some of them wait.
+#[derive(Clone, Debug, Default)]
+pub struct Counters(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    started: AtomicU64,
+    cancelled: AtomicU64,
+    dropped: AtomicU64,
+    open: AtomicBool,
+}
+
+impl Counters {
+    /// Runs that have begun.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.0.started.load(Ordering::SeqCst)
+    }
+
+    /// Plain functions that have noticed that nobody waits for them.
+    #[must_use]
+    pub fn cancelled(&self) -> u64 {
+        self.0.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Async functions that were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::SeqCst)
+    }
+
+    /// Lets [`gate`] pass.
+    pub fn open(&self) {
+        self.0.open.store(true, Ordering::SeqCst);
+    }
+
+    fn of(ctx: &Context) -> Self {
+        ctx.state::<Self>().expect("every node of these tests has it").as_ref().clone()
+    }
+
+    fn start(ctx: &Context) -> Self {
+        let counters = Self::of(ctx);
+        counters.0.started.fetch_add(1, Ordering::SeqCst);
+        counters
+    }
+}
+
+/// All of them.
+#[must_use]
+pub fn all() -> Functions {
+    let functions = Functions::none().with::<square>().with::<nothing>().with::<three>().with::<same>();
+    let functions = functions.with::<nothing_async>().with::<length>().with::<letters>().with::<fails>();
+    let functions = functions.with::<panics>().with::<panics_later>().with::<panics_inline>().with::<hang>();
+    let functions = functions.with::<hang_async>().with::<hang_once>().with::<hang_if>().with::<gate>();
+    let functions = functions.with::<one_at_a_time>().with::<counts>().with::<patience_ms>().with::<here>();
+    let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<prime>();
+    functions.with::<abort_at>().with::<fails_at>().with::<calls_back>()
+}
+
+/// Squares a number.
+///
+/// It wraps.
+#[guthi::function]
+pub fn square(n: u64) -> u64 {
+    n.wrapping_mul(n)
+}
+
+/// Takes nothing and returns a constant.
+#[guthi::function]
+pub fn nothing() -> u8 {
+    7
+}
+
+/// The same on the runtime.
+#[guthi::function]
+pub async fn nothing_async() -> u8 {
+    tokio::task::yield_now().await;
+    7
+}
+
+/// Takes three.
+#[guthi::function]
+pub fn three(a: u8, b: String, c: Vec<i64>) -> String {
+    format!("{a} {b} {c:?}")
+}
+
+/// Returns what it is given.
+#[guthi::function(inline)]
+pub fn same(n: u64) -> u64 {
+    n
+}
+
+/// How long a text is, of which every letter must be `x`.
+#[guthi::function]
+pub fn length(text: String) -> Result<u64, String> {
+    if text.bytes().all(|byte| byte == b'x') { Ok(text.len() as u64) } else { Err("another letter".into()) }
+}
+
+/// A text of so many letters.
+#[guthi::function]
+pub fn letters(count: u64) -> String {
+    "x".repeat(usize::try_from(count).expect("a size"))
+}
+
+/// Says no.
+#[guthi::function]
+pub fn fails(reason: String) -> Result<u8, String> {
+    Err(reason)
+}
+
+/// The line on which [`panics`] panics.
+pub const PANIC_LINE: u32 = line!() + 5;
+
+/// Has a bug.
+#[guthi::function]
+pub fn panics(reason: String) {
+    panic!("oh {reason}");
+}
+
+/// Has a bug behind an await.
+#[guthi::function]
+pub async fn panics_later(reason: String) {
+    tokio::task::yield_now().await;
+    panic!("later {reason}");
+}
+
+/// Has a bug where calls are read.
+#[guthi::function(inline)]
+pub fn panics_inline(reason: String) {
+    panic!("at once {reason}");
+}
+
+fn hold(ctx: &Context) {
+    let counters = Counters::start(ctx);
+    while !ctx.is_cancelled() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    counters.0.cancelled.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Runs until nobody waits for it.
+#[guthi::function]
+pub fn hang(ctx: Context) {
+    hold(&ctx);
+}
+
+/// The same, and it must not run twice.
+#[guthi::function(once)]
+pub fn hang_once(ctx: Context) {
+    hold(&ctx);
+}
+
+/// Runs until nobody waits for it, if it is told to.
+#[guthi::function]
+pub fn hang_if(ctx: Context, hang: bool) -> bool {
+    if hang {
+        hold(&ctx);
+    }
+    hang
+}
+
+/// Waits until it is dropped.
+#[guthi::function]
+pub async fn hang_async(ctx: Context) {
+    struct Dropped(Counters);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.0.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let _dropped = Dropped(Counters::start(&ctx));
+    std::future::pending::<()>().await;
+}
+
+/// Waits until the gate of its node is open, or nobody waits for it.
+#[guthi::function]
+pub fn gate(ctx: Context) -> NodeId {
+    let counters = Counters::start(&ctx);
+    while !counters.0.open.load(Ordering::SeqCst) && !ctx.is_cancelled() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    ctx.node().expect("it runs on a node").id()
+}
+
+/// Hangs, but only once at a time.
+#[guthi::function(concurrency = 1)]
+pub fn one_at_a_time(ctx: Context, hang: bool) -> u8 {
+    if hang {
+        hold(&ctx);
+    }
+    1
+}
+
+/// What the functions of this node have counted: started, cancelled, dropped.
+#[guthi::function]
+pub async fn counts(ctx: Context) -> (u64, u64, u64) {
+    let counters = Counters::of(&ctx);
+    (counters.started(), counters.cancelled(), counters.dropped())
+}
+
+/// How long its caller is going to wait.
+#[guthi::function(inline)]
+pub fn patience_ms(ctx: Context) -> Option<u64> {
+    let left = ctx.deadline()?.saturating_duration_since(Instant::now());
+    u64::try_from(left.as_millis()).ok()
+}
+
+/// The node that runs it, and the one that called.
+#[guthi::function]
+pub fn here(ctx: Context) -> (NodeId, NodeId) {
+    (ctx.node().expect("it runs on a node").id(), ctx.caller().expect("it was called"))
+}
+
+/// Calls the caller back from within a call.
+#[guthi::function]
+pub async fn calls_back(ctx: Context, n: u64) -> Result<u64, guthi::CallError> {
+    let (node, caller) = (ctx.node().expect("it runs on a node"), ctx.caller().expect("it was called"));
+    node.call::<square>(n).on(caller).await
+}
+
+fn is_palindrome(n: u64) -> bool {
+    let digits = u64::BITS - n.leading_zeros();
+    n == 0 || n.reverse_bits() >> (u64::BITS - digits) == n
+}
+
+/// Whether a number reads the same backwards in binary.
+#[guthi::function]
+pub fn palindrome(n: u64) -> bool {
+    is_palindrome(n)
+}
+
+/// The same, by a slow worker.
+#[guthi::function]
+pub fn slow_palindrome(n: u64) -> bool {
+    thread::sleep(Duration::from_micros(300));
+    is_palindrome(n)
+}
+
+/// Whether a number is prime.
+#[guthi::function]
+pub fn prime(n: u64) -> bool {
+    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+}
+
+/// Takes its process down if the numbers are equal.
+#[guthi::function]
+pub fn abort_at(n: u64, fatal: u64) -> u64 {
+    if n == fatal {
+        std::process::abort();
+    }
+    n
+}
+
+/// Fails if the numbers are equal.
+#[guthi::function]
+pub fn fails_at(n: u64, fatal: u64) -> Result<u64, String> {
+    if n == fatal { Err(format!("not {n}")) } else { Ok(n) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn palindromes_and_primes_are_what_they_should_be() {
+        let palindromes: Vec<_> = (0..=33).filter(|n| palindrome(*n)).collect();
+        assert_eq!(palindromes, [0, 1, 3, 5, 7, 9, 15, 17, 21, 27, 31, 33]);
+        let primes: Vec<_> = (0..30).filter(|n| prime(*n)).collect();
+        assert_eq!(primes, [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]);
+    }
+}
