@@ -88,7 +88,7 @@ impl<F: Function> IntoFuture for Call<F> {
             let mut payload = Vec::new();
             encode_into(&self.arguments, &mut payload)
                 .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
-            let order = order(F::NAME.into(), types, Format::Postcard, payload, self.options, F::ONCE);
+            let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
             let output = router.call(&order).await?;
             decode(F::NAME, &output)
         })
@@ -142,26 +142,26 @@ impl IntoFuture for NamedCall {
             let once = router.is_once(&self.name);
             let payload = self.arguments.to_string().into_bytes();
             let types = Arc::new(Types::default());
-            let order = order(self.name.as_str().into(), types, Format::Json, payload, self.options, once);
+            let order = order(&self.name, types, Format::Json, &payload, self.options, once);
             let output = router.call(&order).await?;
             serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))
         })
     }
 }
 
-fn order(
-    name: Arc<str>,
+fn order<'a>(
+    name: &'a str,
     types: Arc<Types>,
     format: Format,
-    payload: Vec<u8>,
+    payload: &'a [u8],
     options: Options,
     once: bool,
-) -> Order {
+) -> Order<'a> {
     Order {
         name,
         types,
         format,
-        payload: payload.into(),
+        payload,
         on: options.on,
         deadline: options.deadline.map(|deadline| Instant::now() + deadline),
         attempts: if once { 1 } else { options.attempts },

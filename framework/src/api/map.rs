@@ -1,7 +1,6 @@
 use std::{
     fmt,
     future::IntoFuture,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -162,10 +161,10 @@ impl<F: Function> Items<F> {
     fn start(map: Map<F>) -> Option<Self> {
         let types = map.node.router().types::<F>().unwrap_or_default();
         let order = Order {
-            name: F::NAME.into(),
+            name: F::NAME,
             types,
             format: Format::Postcard,
-            payload: Arc::from([]),
+            payload: &[],
             on: None,
             deadline: map.deadline.map(|deadline| Instant::now() + deadline),
             attempts: map.attempts,

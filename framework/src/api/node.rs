@@ -338,7 +338,10 @@ impl Node {
         let command = Command::Announce { function: name.clone(), entry, reply };
         self.inner.commands.send(command).await.map_err(|_| RegisterError::Left)?;
         let announced = answer.await.map_err(|_| RegisterError::Left)?;
-        announced.map_err(|refused| RegisterError::TooMuchToTell { name, reason: format!("{refused:?}") })
+        announced.map_err(|refused| {
+            self.inner.router.executor().unregister(&name);
+            RegisterError::TooMuchToTell { name, reason: format!("{refused:?}") }
+        })
     }
 
     /// The global function store: every function of every node in sight, by name.

@@ -292,7 +292,12 @@ impl Executor {
         drop(entered);
         self.accepted.fetch_sub(1, Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
-        let answer = if answer.bytes() > limits::PAYLOAD_BYTES_MAX {
+        let late = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let answer = if late && matches!(answer, Answer::Value(_)) {
+            // A function that has seen its deadline returns anything; the caller, whose clock may be a moment behind, must
+            // not take that for a result.
+            Answer::Refused(Refusal::Deadline { started: true })
+        } else if answer.bytes() > limits::PAYLOAD_BYTES_MAX {
             Answer::Refused(Refusal::ResultTooLarge {
                 bytes: answer.bytes() as u64,
                 limit: limits::PAYLOAD_BYTES_MAX as u64,
@@ -333,6 +338,11 @@ impl Executor {
         }
         functions.insert(function.name.clone(), Arc::new(function));
         true
+    }
+
+    /// Takes back a function that was registered.
+    pub(crate) fn unregister(&self, name: &str) {
+        self.functions.write().remove(name);
     }
 
     pub(crate) fn attach(&self, node: Weak<Inner>) {

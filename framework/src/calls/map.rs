@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     message::{Answer, Batch, Refusal, flags},
-    router::{Late, Order, Worker, call_error},
+    router::{Order, Worker, call_error},
 };
 use crate::{CallError, Node};
 
@@ -56,7 +56,7 @@ pub(crate) type Source = Box<dyn Iterator<Item = Result<Vec<u8>, CallError>> + S
 /// A map under way.
 pub(crate) struct Run {
     node: Node,
-    order: Arc<Order>,
+    order: Arc<Order<'static>>,
     attempts: u32,
     machine: Machine<NodeId>,
     effects: Vec<Effect<NodeId>>,
@@ -78,11 +78,11 @@ struct Ended {
     worker: NodeId,
     batch: BatchId,
     items: Runs,
-    answer: Result<Answer, Late>,
+    answer: Answer,
 }
 
 impl Run {
-    pub(crate) fn new(node: Node, order: Order, attempts: u32, once: bool, source: Source) -> Self {
+    pub(crate) fn new(node: Node, order: Order<'static>, attempts: u32, once: bool, source: Source) -> Self {
         let mut config = Config::default();
         config.attempts = attempts.max(1);
         config.once = once;
@@ -205,7 +205,7 @@ impl Run {
         let now = self.now();
         let router = self.node.router();
         let snapshot = router.roster().load_full();
-        let (found, _) = router.workers(&snapshot, &self.order.name, &self.order.types);
+        let (found, _) = router.workers(&snapshot, self.order.name, &self.order.types);
         let found: BTreeMap<_, _> = found
             .into_iter()
             .map(|worker| (worker.node(router.executor()), worker))
@@ -280,31 +280,37 @@ impl Run {
         let now = self.now();
         self.withdrawals.remove(&batch);
         match answer {
-            Ok(Answer::Value(bytes)) => self.answered(worker, batch, &items, &bytes),
-            Ok(Answer::Refused(Refusal::Overloaded | Refusal::Cancelled { .. })) => {
+            Answer::Value(bytes) => self.answered(worker, batch, &items, &bytes),
+            Answer::Refused(Refusal::Overloaded | Refusal::Cancelled { .. }) => {
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
             }
-            Ok(Answer::Refused(Refusal::NoSuchFunction | Refusal::SignatureMismatch { .. })) => {
+            Answer::Refused(Refusal::NoSuchFunction | Refusal::SignatureMismatch { .. }) => {
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
                 self.exclude(worker);
             }
-            Ok(Answer::Refused(Refusal::ResultTooLarge { .. })) if items.len() > 1 => {
+            Answer::Refused(Refusal::ResultTooLarge { .. }) if items.len() > 1 => {
                 self.limit(usize::try_from(items.len() / 2).unwrap_or(1));
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
             }
-            Ok(Answer::Refused(refusal)) => {
+            // The map's own deadline ends it in a moment.
+            Answer::Refused(Refusal::Deadline { .. }) | Answer::Expired => {}
+            Answer::Refused(refusal) => {
                 let outcomes = vec![Outcome::Failed; usize::try_from(items.len()).unwrap_or(0)];
                 self.machine.done(now, worker, batch, None, &outcomes, &mut self.effects);
                 self.collect(|_| Err(refusal.clone()));
             }
             // The roster tells of the loss as well, sooner or later; the first word counts.
-            Ok(Answer::Lost(_)) => {
-                self.workers.remove(&worker);
-                self.machine.worker_lost(now, worker, &mut self.effects);
+            Answer::Lost(_) => {
+                // A link that was lost may have been followed by another one with the same node.
+                if self.workers.get(&worker).is_some_and(Worker::is_lost) {
+                    self.workers.remove(&worker);
+                    self.machine.worker_lost(now, worker, &mut self.effects);
+                } else {
+                    // Only this batch is lost: an answer without outcomes counts as that.
+                    self.machine.done(now, worker, batch, None, &[], &mut self.effects);
+                }
                 self.changes.mark_changed();
             }
-            // The map's own deadline ends it in a moment.
-            Err(Late) => {}
         }
     }
 

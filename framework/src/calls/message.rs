@@ -79,6 +79,8 @@ pub(crate) enum Refusal {
 pub(crate) enum Answer {
     Value(Vec<u8>),
     Refused(Refusal),
+    /// The deadline has passed here.
+    Expired,
     /// The lane broke; nobody knows whether the function ran.
     Lost(String),
 }
@@ -94,7 +96,7 @@ impl Answer {
             Self::Refused(refusal) => {
                 frame::put(buffer, Kind::Reply, flags::REFUSED, id, |body| codec::encode_into(refusal, body))
             }
-            Self::Lost(_) => Ok(()),
+            Self::Expired | Self::Lost(_) => Ok(()),
         };
         written.expect("a refusal is plain data");
     }
@@ -118,7 +120,7 @@ impl Answer {
     pub(crate) const fn bytes(&self) -> usize {
         match self {
             Self::Value(bytes) => bytes.len(),
-            Self::Refused(_) | Self::Lost(_) => 0,
+            Self::Refused(_) | Self::Expired | Self::Lost(_) => 0,
         }
     }
 }

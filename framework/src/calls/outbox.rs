@@ -1,6 +1,9 @@
 //! The sending half of a stream: many write into one buffer, one task carries it out.
 
-use std::{io, mem};
+use std::{
+    io, mem,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -24,6 +27,8 @@ const BYTES_KEPT: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// Bytes in the buffer, for those who only look.
+    level: AtomicUsize,
     filled: Notify,
     room: Notify,
 }
@@ -58,6 +63,7 @@ impl Outbox {
         let was_empty = state.buffer.is_empty();
         write(&mut state.buffer);
         let bytes = state.buffer.len();
+        self.level.store(bytes, Ordering::Relaxed);
         if bytes > BYTES_MAX {
             state.closed = true;
         }
@@ -80,8 +86,7 @@ impl Outbox {
     }
 
     pub(crate) fn fill(&self) -> Fill {
-        let state = self.state.lock();
-        if state.closed { Fill::Normal } else { fill(state.buffer.len()) }
+        fill(self.level.load(Ordering::Relaxed))
     }
 
     /// Nothing waits to be carried out.
@@ -92,6 +97,7 @@ impl Outbox {
     /// Ends the stream after what is in the buffer now.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
+        self.level.store(0, Ordering::Relaxed);
         self.filled.notify_one();
         self.room.notify_waiters();
     }
@@ -103,6 +109,7 @@ impl Outbox {
             let closed = {
                 let mut state = self.state.lock();
                 mem::swap(&mut state.buffer, &mut batch);
+                self.level.store(0, Ordering::Relaxed);
                 state.closed
             };
             if !batch.is_empty() {
@@ -117,6 +124,8 @@ impl Outbox {
                 return stream.shutdown().await;
             } else {
                 self.filled.notified().await;
+                // Whoever is ready to run may have more for the same write.
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Requests that wait for their answers: a slab of slots instead of a map of channels.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,13 +32,13 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Free,
-    Waiting(Option<Waker>),
+    Waiting { waker: Option<Waker>, deadline: Option<Instant> },
     Done(Answer),
 }
 
 impl Pending {
     /// Takes a slot; the number names the request on the wire. Fails if the lane is lost.
-    pub(crate) fn begin(&self) -> Result<u64, String> {
+    pub(crate) fn begin(&self, deadline: Option<Instant>) -> Result<u64, String> {
         let mut slots = self.slots.lock();
         if let Some(reason) = &slots.lost {
             return Err(reason.clone());
@@ -46,7 +49,7 @@ impl Pending {
             index
         });
         let slot = &mut slots.slots[index as usize];
-        slot.state = State::Waiting(None);
+        slot.state = State::Waiting { waker: None, deadline };
         Ok(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
@@ -55,7 +58,7 @@ impl Pending {
         let mut slots = self.slots.lock();
         let slot = slots.slot(id).expect("a request is polled only until it is answered");
         match &mut slot.state {
-            State::Waiting(waker) => {
+            State::Waiting { waker, .. } => {
                 if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                     *waker = Some(cx.waker().clone());
                 }
@@ -64,6 +67,11 @@ impl Pending {
             State::Done(_) => Poll::Ready(slots.release(id).expect("it is done")),
             State::Free => unreachable!("its generation would have changed"),
         }
+    }
+
+    pub(crate) fn is_done(&self, id: u64) -> bool {
+        let mut slots = self.slots.lock();
+        slots.slot(id).is_none_or(|slot| matches!(slot.state, State::Done(_)))
     }
 
     pub(crate) fn is_lost(&self) -> bool {
@@ -81,13 +89,32 @@ impl Pending {
         self.slots.lock()
     }
 
+    /// Ends the requests whose deadline has passed; true if any others wait.
+    pub(crate) fn expire(&self, now: Instant) -> bool {
+        let mut slots = self.slots.lock();
+        let (mut wakers, mut others) = (Vec::new(), false);
+        for slot in &mut slots.slots {
+            if let State::Waiting { waker, deadline } = &mut slot.state {
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    wakers.extend(waker.take());
+                    slot.state = State::Done(Answer::Expired);
+                } else {
+                    others = true;
+                }
+            }
+        }
+        drop(slots);
+        wakers.into_iter().for_each(Waker::wake);
+        others
+    }
+
     /// Ends every request, and every later one, with `reason`.
     pub(crate) fn lose(&self, reason: &str) {
         let mut slots = self.slots.lock();
         slots.lost.get_or_insert_with(|| reason.to_owned());
         let mut wakers = Vec::new();
         for slot in &mut slots.slots {
-            if let State::Waiting(waker) = &mut slot.state {
+            if let State::Waiting { waker, .. } = &mut slot.state {
                 wakers.extend(waker.take());
                 slot.state = State::Done(Answer::Lost(reason.to_owned()));
             }
@@ -101,8 +128,8 @@ impl Slots {
     /// Stores an answer and returns whom to wake, after the lock is given back. An answer that nobody waits for is dropped.
     pub(crate) fn complete(&mut self, id: u64, answer: Answer) -> Option<Waker> {
         match &mut self.slot(id)?.state {
-            state @ State::Waiting(_) => match std::mem::replace(state, State::Done(answer)) {
-                State::Waiting(waker) => waker,
+            state @ State::Waiting { .. } => match std::mem::replace(state, State::Done(answer)) {
+                State::Waiting { waker, .. } => waker,
                 State::Free | State::Done(_) => unreachable!("it was waiting"),
             },
             State::Free | State::Done(_) => None,
@@ -122,7 +149,7 @@ impl Slots {
         self.free.push(index);
         match state {
             State::Done(answer) => Some(answer),
-            State::Free | State::Waiting(_) => None,
+            State::Free | State::Waiting { .. } => None,
         }
     }
 }
@@ -142,7 +169,7 @@ mod tests {
     #[test]
     fn an_answer_reaches_its_request() {
         let pending = Pending::default();
-        let (a, b) = (pending.begin().unwrap(), pending.begin().unwrap());
+        let (a, b) = (pending.begin(None).unwrap(), pending.begin(None).unwrap());
         assert_eq!(poll(&pending, a), Poll::Pending);
         pending.lock().complete(b, value(2));
         pending.lock().complete(a, value(1));
@@ -153,9 +180,9 @@ mod tests {
     #[test]
     fn a_late_answer_never_reaches_the_next_request_in_the_slot() {
         let pending = Pending::default();
-        let old = pending.begin().unwrap();
+        let old = pending.begin(None).unwrap();
         assert!(pending.abandon(old));
-        let new = pending.begin().unwrap();
+        let new = pending.begin(None).unwrap();
         assert_eq!(new & 0xffff_ffff, old & 0xffff_ffff, "the slot is used again");
         assert!(pending.lock().complete(old, value(1)).is_none());
         assert_eq!(poll(&pending, new), Poll::Pending);
@@ -164,7 +191,7 @@ mod tests {
     #[test]
     fn strange_ids_are_ignored() {
         let pending = Pending::default();
-        let id = pending.begin().unwrap();
+        let id = pending.begin(None).unwrap();
         for strange in [0, u64::MAX, id + 1, id ^ (1 << 40)] {
             assert!(pending.lock().complete(strange, value(0)).is_none());
         }
@@ -177,9 +204,9 @@ mod tests {
     #[test]
     fn a_lost_lane_ends_what_waits_and_what_comes() {
         let pending = Pending::default();
-        let id = pending.begin().unwrap();
+        let id = pending.begin(None).unwrap();
         pending.lose("gone");
         assert_eq!(poll(&pending, id), Poll::Ready(Answer::Lost("gone".into())));
-        assert_eq!(pending.begin(), Err("gone".into()));
+        assert_eq!(pending.begin(None), Err("gone".into()));
     }
 }

@@ -22,12 +22,15 @@ use super::{
     function::{self, Function, Input, Run},
     lane::{Lane, Target},
     message::{Answer, Format, Refusal},
+    pace::Pace,
     signature::Unsupported,
 };
 use crate::{
     CallError, Outcome,
     runtime::roster::{Roster, Snapshot},
 };
+
+const TIMED_ONE_IN: u64 = 8;
 
 /// The way from handles to lanes.
 #[derive(Debug)]
@@ -47,13 +50,20 @@ pub(crate) struct Types {
     pub(crate) shape: String,
 }
 
+impl Types {
+    /// Whether they are those of a function; unknown types fit all.
+    fn fit(&self, theirs: u64) -> bool {
+        theirs == self.signature || theirs == 0 || self.signature == 0
+    }
+}
+
 /// One call.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) name: Arc<str>,
+pub(crate) struct Order<'a> {
+    pub(crate) name: &'a str,
     pub(crate) types: Arc<Types>,
     pub(crate) format: Format,
-    pub(crate) payload: Arc<[u8]>,
+    pub(crate) payload: &'a [u8],
     pub(crate) on: Option<NodeId>,
     pub(crate) deadline: Option<Instant>,
     /// How often it may be tried where a try may have had an effect.
@@ -68,6 +78,13 @@ pub(crate) enum Worker {
 }
 
 impl Worker {
+    fn pace<'a>(&'a self, executor: &'a Executor) -> &'a Pace {
+        match self {
+            Self::Here => executor.pace(),
+            Self::There(lane) => lane.pace(),
+        }
+    }
+
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self, Self::There(lane) if lane.is_closed())
     }
@@ -107,7 +124,7 @@ impl Router {
     /// Runs a call to its end.
     ///
     /// Where it certainly had no effect the next candidate is tried, each once; where it may have had one, `attempts` counts.
-    pub(crate) async fn call(&self, order: &Order) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn call(&self, order: &Order<'_>) -> Result<Vec<u8>, CallError> {
         let function = || order.name.to_string();
         if order.payload.len() > PAYLOAD_BYTES_MAX {
             let (bytes, limit) = (order.payload.len() as u64, PAYLOAD_BYTES_MAX as u64);
@@ -122,18 +139,21 @@ impl Router {
             };
             let node = worker.node(&self.executor);
             let started = Instant::now();
-            let answer = self.run(&worker, order, 0, &order.payload, None).await;
+            if order.deadline.is_some_and(|deadline| deadline <= started) {
+                return Err(last.unwrap_or_else(|| CallError::Deadline { function: function(), started: false }));
+            }
+            let answer = self.run(&worker, order, 0, order.payload, None).await;
             let error = match answer {
-                Ok(Answer::Value(bytes)) => {
-                    match &worker {
-                        Worker::Here => self.executor.pace().note(started.elapsed()),
-                        Worker::There(lane) => lane.pace().note(started.elapsed()),
+                Answer::Value(bytes) => {
+                    // One call in so many is timed: the clock costs more than the note.
+                    if self.rotation.load(Ordering::Relaxed) % TIMED_ONE_IN == 0 {
+                        worker.pace(&self.executor).note(started.elapsed());
                     }
                     return Ok(bytes);
                 }
-                Ok(Answer::Refused(refusal)) => call_error(refusal, function(), node, &order.types),
-                Ok(Answer::Lost(reason)) => CallError::PeerLost { function: function(), node, reason },
-                Err(Late) => return Err(CallError::Deadline { function: function(), started: true }),
+                Answer::Refused(refusal) => call_error(refusal, function(), node, &order.types),
+                Answer::Expired => return Err(CallError::Deadline { function: function(), started: true }),
+                Answer::Lost(reason) => CallError::PeerLost { function: function(), node, reason },
             };
             match error.outcome() {
                 Outcome::NotApplied if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) => {
@@ -159,41 +179,47 @@ impl Router {
     pub(crate) async fn run(
         &self,
         worker: &Worker,
-        order: &Order,
+        order: &Order<'_>,
         flags: u16,
         payload: &[u8],
         withdrawn: Option<&CancellationToken>,
-    ) -> Result<Answer, Late> {
-        let running = async {
-            match worker {
-                Worker::Here => self.run_here(order, flags, payload, withdrawn).await,
-                Worker::There(lane) => {
-                    let target = Target {
-                        name: &order.name,
-                        signature: order.types.signature,
-                        deadline: order.deadline,
-                        flags: flags | order.format.flag(),
-                    };
-                    lane.call(target, payload, withdrawn).await
+    ) -> Answer {
+        match worker {
+            Worker::Here => {
+                let running = self.run_here(order, flags, payload, withdrawn);
+                match order.deadline {
+                    Some(deadline) => {
+                        tokio::time::timeout_at(deadline.into(), running).await.unwrap_or(Answer::Expired)
+                    }
+                    None => running.await,
                 }
             }
-        };
-        match order.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), running).await.map_err(|_| Late),
-            None => Ok(running.await),
+            Worker::There(lane) => {
+                let target = Target {
+                    name: order.name,
+                    signature: order.types.signature,
+                    deadline: order.deadline,
+                    flags: flags | order.format.flag(),
+                };
+                // The lane keeps the deadline itself, for all its calls with one timer.
+                lane.call(target, payload, withdrawn).await
+            }
         }
     }
 
     async fn run_here(
         &self,
-        order: &Order,
+        order: &Order<'_>,
         flags: u16,
         payload: &[u8],
         withdrawn: Option<&CancellationToken>,
     ) -> Answer {
-        let Some(function) = self.executor.function(&order.name) else {
+        let Some(function) = self.executor.function(order.name) else {
             return Answer::Refused(Refusal::NoSuchFunction);
         };
+        if !order.types.fit(function.entry.signature) {
+            return Answer::Refused(Refusal::SignatureMismatch { there: function.entry.shape.clone() });
+        }
         let batch = flags & super::message::flags::BATCH != 0;
         let me = self.executor.me();
         if let (Run::Inline(run), false) = (&function.run, batch) {
@@ -231,13 +257,14 @@ impl Router {
         answer.unwrap_or_else(|_| Answer::Lost("this node has left".into()))
     }
 
-    fn choose(&self, order: &Order, refused: &[NodeId]) -> Result<Option<Worker>, CallError> {
+    fn choose(&self, order: &Order<'_>, refused: &[NodeId]) -> Result<Option<Worker>, CallError> {
         let function = || order.name.to_string();
         let snapshot = self.roster.load();
         if let Some(node) = order.on {
             if refused.contains(&node) {
                 return Ok(None);
             }
+            self.rotation.fetch_add(1, Ordering::Relaxed);
             if node == self.executor.me() {
                 return Ok(Some(Worker::Here));
             }
@@ -246,7 +273,7 @@ impl Router {
                 None => Err(CallError::NotLinked { function: function(), node }),
             };
         }
-        let (workers, mismatch) = self.workers(&snapshot, &order.name, &order.types);
+        let (workers, mismatch) = self.workers(&snapshot, order.name, &order.types);
         let candidates: Vec<_> =
             workers.iter().filter(|worker| !refused.contains(&worker.node(&self.executor))).collect();
         if candidates.is_empty() {
@@ -285,7 +312,7 @@ impl Router {
     pub(crate) fn workers(&self, snapshot: &Snapshot, name: &str, types: &Types) -> (Vec<Worker>, Option<String>) {
         let mut workers = Vec::new();
         let mut mismatch = None;
-        let fits = |theirs: u64| theirs == types.signature || theirs == 0 || types.signature == 0;
+        let fits = |theirs| types.fit(theirs);
         if let Some(function) = self.executor.function(name) {
             if fits(function.entry.signature) {
                 workers.push(Worker::Here);
@@ -319,10 +346,6 @@ impl Router {
         &self.executor
     }
 }
-
-/// The deadline has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Late;
 
 struct CancelOnDrop(Arc<Ticket>);
 

@@ -1,6 +1,7 @@
 //! The contract of [`super`], sentence by sentence, against both networks; then the handshake and the bytes on the wire.
 
 mod admission;
+mod hostile;
 mod wire;
 
 use std::{

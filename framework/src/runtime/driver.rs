@@ -213,8 +213,10 @@ impl Driver {
                 command = commands.recv() => match command {
                     Some(Command::Leave { reply }) => {
                         driver.leave().await;
+                        // Whoever waits for this finds the links closed.
+                        driver.end();
                         let _ = reply.send(());
-                        break;
+                        return;
                     }
                     Some(command) => driver.command(command),
                     // The last handle is gone: links are closed without a goodbye.
@@ -642,10 +644,12 @@ impl Driver {
         if !state.link.as_ref().is_some_and(|link| link.described && link.lane.is_some()) {
             return;
         }
+        self.joined(node);
+        // Whoever waits finds the peer in the roster, and its functions.
+        self.publish();
         for reply in self.greeting.remove(&node).unwrap_or_default() {
             let _ = reply.send(Ok(node));
         }
-        self.joined(node);
     }
 
     /// A linked peer has described itself.

@@ -5,6 +5,7 @@ mod behaviour;
 use std::{
     collections::HashMap,
     io,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,7 +27,9 @@ use libp2p::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use super::{Connection, ConnectionId, DialError, EVENTS_QUEUED_MAX, Event, Network, Protocol, StartError, Stream};
+use super::{
+    Connection, ConnectionId, DialError, EVENTS_QUEUED_MAX, Event, Network, Protocol, StartError, Stream, address,
+};
 
 /// Bytes read from a socket at once. Large reads halve the number of system calls under load.
 const SOCKET_READ_BYTES: usize = 256 * 1024;
@@ -77,6 +80,14 @@ impl Libp2p {
                 reason: error.to_string(),
                 in_use,
             };
+            // The transport lets any number of sockets share a port, those of other processes too: we ask who is there.
+            let port = address::plain(&address.to_string()).and_then(|text| text.parse::<SocketAddr>().ok());
+            if let Some(port) = port
+                && let Err(error) = TcpListener::bind(port)
+                && error.kind() == io::ErrorKind::AddrInUse
+            {
+                return Err(refused(&error, true));
+            }
             swarm.listen_on(address.clone()).map_err(|error| {
                 let in_use = format!("{error:?}").contains("AddrInUse");
                 refused(&error, in_use)

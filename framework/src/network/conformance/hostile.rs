@@ -1,0 +1,305 @@
+//! A member of the cluster that has been let in and does not keep to the protocol.
+
+use std::{collections::HashMap, sync::Arc};
+
+use guthi_core::{
+    protocol::{catalog, packet::Packet},
+    wire::{
+        codec,
+        frame::{self, Kind},
+        id::{Incarnation, Member, NodeId},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{broadcast, mpsc},
+};
+
+use super::{World, ends, within};
+use crate::{
+    ClusterKey,
+    calls::{
+        executor::Executor,
+        message::{CallHeader, Named, Refusal, flags},
+    },
+    network::{
+        Connection, Event, Network, Protocol, Stream,
+        admission::{Credentials, Links, admit},
+        memory::Hub,
+    },
+    runtime::{
+        driver::{Command, Driver, Echo, Setup},
+        roster::Roster,
+    },
+};
+
+/// An honest node whose network is a hub. It has no functions.
+struct Honest {
+    id: NodeId,
+    /// It ends with the last of these.
+    _commands: mpsc::Sender<Command>,
+}
+
+fn credentials(node: NodeId, incarnation: u64) -> Credentials {
+    let me = Member { node, incarnation: Incarnation(incarnation) };
+    Credentials { me, cluster: "home".into(), keys: vec![ClusterKey::OPEN] }
+}
+
+async fn honest(world: &World) -> Honest {
+    let end = world.end(1).await;
+    let id = end.network.id();
+    let (commands, inbox) = mpsc::channel(1);
+    let setup = Setup {
+        network: end.network,
+        credentials: credentials(id, 1),
+        executor: Executor::new(id, HashMap::new(), HashMap::new(), 1, 100).unwrap(),
+        roster: Arc::new(Roster::default()),
+        events: broadcast::channel(16).0,
+        catalog: catalog::Writer::default(),
+        echo: Echo::default(),
+        fetch_peers: true,
+    };
+    tokio::spawn(Driver::run(setup, end.events, inbox));
+    Honest { id, _commands: commands }
+}
+
+/// A member that says what a test tells it to.
+struct Hostile {
+    network: Arc<dyn Network>,
+    events: mpsc::Receiver<Event>,
+    connection: Connection,
+    control: Stream,
+    lane: Stream,
+}
+
+impl Hostile {
+    /// Is let in by keeping to the protocol so far.
+    async fn of(world: &World, honest: &Honest, seed: u8) -> Self {
+        let mut end = world.end(seed).await;
+        let address = format!("/memory/{}", honest.id);
+        let connection = end.network.dial(vec![address], Some(honest.id)).await.unwrap();
+        end.connected().await;
+        let mut control = end.network.open(connection.id, Protocol::Control).await.unwrap();
+        let credentials = credentials(end.network.id(), u64::from(seed));
+        admit(&credentials, &connection, &Links::default(), &mut control).await.unwrap();
+        let mut lane = end.network.open(connection.id, Protocol::Calls).await.unwrap();
+        let mut open = Vec::new();
+        frame::put_empty(&mut open, Kind::Open, 0);
+        lane.write_all(&open).await.unwrap();
+        Self { network: end.network, events: end.events, connection, control, lane }
+    }
+
+    /// Whether the node still keeps the link: it answers an echo on it.
+    async fn assert_linked(&mut self, why: &str) {
+        self.control.write_all(&packet(&Packet::Echo { sequence: 77 })).await.unwrap();
+        loop {
+            let (kind, _, body) = read(&mut self.control).await.unwrap_or_else(|| panic!("the link is gone: {why}"));
+            assert_eq!(kind, Kind::Control);
+            if codec::decode(&body) == Ok(Packet::EchoReply { sequence: 77 }) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the node has closed the link.
+    async fn assert_closed(mut self, why: &str) {
+        loop {
+            match self.events.recv().await {
+                Some(Event::Closed { connection, .. }) if connection == self.connection.id => break,
+                Some(_) => {}
+                None => panic!("the network ended: {why}"),
+            }
+        }
+        ends(self.control).await;
+        ends(self.lane).await;
+    }
+}
+
+fn packet(packet: &Packet) -> Vec<u8> {
+    framed(Kind::Control, 0, &codec::encode(packet, 1 << 20).unwrap())
+}
+
+fn framed(kind: Kind, flags: u16, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok(()) = frame::put(&mut bytes, kind, flags, 5, |buffer| {
+        buffer.extend_from_slice(body);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    bytes
+}
+
+fn call(function: u32, name: Option<&str>) -> Vec<u8> {
+    let named = name.map(|name| Named { name: name.into(), signature: 0 });
+    codec::encode(&CallHeader { function, named, deadline_ms: 0 }, 1000).unwrap()
+}
+
+/// The kind, flags and body of the next frame; `None` at the end.
+async fn read(stream: &mut Stream) -> Option<(Kind, u16, Vec<u8>)> {
+    let length = stream.read_u32_le().await.ok()?;
+    let mut bytes = length.to_le_bytes().to_vec();
+    bytes.resize(4 + length as usize, 0);
+    stream.read_exact(&mut bytes[4..]).await.ok()?;
+    let (frame, _) = frame::take(&bytes, 1 << 24).unwrap().unwrap();
+    Some((frame.kind, frame.flags, frame.body.to_vec()))
+}
+
+fn huge() -> Vec<u8> {
+    [&u32::MAX.to_le_bytes()[..], &[1, 2, 0, 0]].concat()
+}
+
+fn of_another_version() -> Vec<u8> {
+    let mut bytes = framed(Kind::Control, 0, &[3]);
+    bytes[4] = 9;
+    bytes
+}
+
+#[tokio::test]
+async fn rubbish_on_the_control_stream_ends_the_link_and_nothing_else() {
+    let rubbish = [
+        ("no frame", vec![7; 100]),
+        ("a huge length", huge()),
+        ("a short length", vec![1, 0, 0, 0, 1]),
+        ("another version", of_another_version()),
+        ("an unknown kind", framed(Kind::Control, 0, &[3]).into_iter().enumerate().map(|(at, byte)| if at == 5 { 99 } else { byte }).collect()),
+        ("a frame of the lane", framed(Kind::Call, 0, &call(0, Some("x")))),
+        ("an unknown packet", framed(Kind::Control, 0, &[200])),
+        ("bytes behind a packet", framed(Kind::Control, 0, &[3, 3])),
+        ("more peers than bytes", framed(Kind::Control, 0, &[4, 255, 255, 255, 255, 15])),
+    ];
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut witness = Hostile::of(&world, &honest, 2).await;
+        for (why, bytes) in rubbish {
+            let mut hostile = Hostile::of(&world, &honest, 3).await;
+            hostile.assert_linked(why).await;
+            hostile.control.write_all(&bytes).await.unwrap();
+            hostile.assert_closed(why).await;
+            witness.assert_linked(why).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rubbish_on_the_lane_ends_the_link_and_nothing_else() {
+    let rubbish = [
+        ("no frame", vec![7; 100]),
+        ("a huge length", huge()),
+        ("another version", of_another_version()),
+        ("a packet", packet(&Packet::PeersWanted)),
+        ("a call without a header", framed(Kind::Call, 0, &[255])),
+        ("unknown flags", framed(Kind::Call, 1 << 9, &call(0, Some("x")))),
+        ("a function that was never named", framed(Kind::Call, 0, &call(3, None))),
+        ("a number far too large", framed(Kind::Call, 0, &call(4_000_000, Some("x")))),
+    ];
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut witness = Hostile::of(&world, &honest, 2).await;
+        for (why, bytes) in rubbish {
+            let mut hostile = Hostile::of(&world, &honest, 3).await;
+            hostile.lane.write_all(&bytes).await.unwrap();
+            hostile.assert_closed(why).await;
+            witness.assert_linked(why).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_in_the_middle_of_a_frame_ends_the_link() {
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        for lane in [false, true] {
+            let mut hostile = Hostile::of(&world, &honest, 3).await;
+            let bytes = framed(if lane { Kind::Call } else { Kind::Control }, 0, &[1; 50]);
+            let stream = if lane { &mut hostile.lane } else { &mut hostile.control };
+            stream.write_all(&bytes[..40]).await.unwrap();
+            stream.shutdown().await.unwrap();
+            hostile.assert_closed("half a frame").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut hostile = Hostile::of(&world, &honest, 2).await;
+        for _ in 0..1000 {
+            hostile.lane.write_all(&framed(Kind::Reply, 0, b"nonsense")).await.unwrap();
+            hostile.lane.write_all(&framed(Kind::Reply, flags::REFUSED, b"nonsense")).await.unwrap();
+            hostile.lane.write_all(&framed(Kind::Cancel, 0, &[])).await.unwrap();
+        }
+        hostile.control.write_all(&packet(&Packet::EchoReply { sequence: 12345 })).await.unwrap();
+        let stale = catalog::Delta { after: 99, sequence: 5, changes: Vec::new() };
+        hostile.control.write_all(&packet(&Packet::Catalog(stale))).await.unwrap();
+        // A call behind them is answered.
+        hostile.lane.write_all(&framed(Kind::Call, 0, &call(0, Some("missing")))).await.unwrap();
+        loop {
+            let (kind, found, body) = read(&mut hostile.lane).await.expect("the lane is there");
+            if kind == Kind::Reply {
+                assert_eq!((found, codec::decode(&body)), (flags::REFUSED, Ok(Refusal::NoSuchFunction)));
+                break;
+            }
+        }
+        hostile.assert_linked("strange answers").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_that_nobody_asked_for_are_refused_and_the_link_stays() {
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut hostile = Hostile::of(&world, &honest, 2).await;
+        for protocol in [Protocol::Control, Protocol::Calls] {
+            let second = hostile.network.open(hostile.connection.id, protocol).await.unwrap();
+            ends(second).await;
+        }
+        // A payload beyond all bounds is refused as soon as its length is read.
+        let mut bulk = hostile.network.open(hostile.connection.id, Protocol::Bulk).await.unwrap();
+        bulk.write_all(&huge()).await.unwrap();
+        ends(bulk).await;
+        // So many that say nothing are kept waiting for, and no more.
+        let mut silent = Vec::new();
+        for _ in 0..200 {
+            silent.push(hostile.network.open(hostile.connection.id, Protocol::Bulk).await.unwrap());
+        }
+        ends(silent.pop().unwrap()).await;
+        hostile.assert_linked("a flood").await;
+        drop(silent);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_before_admission_is_not_heard() {
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut stranger = world.end(3).await;
+        let address = format!("/memory/{}", honest.id);
+        let connection = stranger.network.dial(vec![address], Some(honest.id)).await.unwrap();
+        stranger.connected().await;
+        let mut bulk = stranger.network.open(connection.id, Protocol::Bulk).await.unwrap();
+        let _ = bulk.write_all(&framed(Kind::Call, 0, &call(u32::MAX, Some("missing")))).await;
+        ends(bulk).await;
+        let mut lane = stranger.network.open(connection.id, Protocol::Calls).await.unwrap();
+        let _ = lane.write_all(&framed(Kind::Call, 0, &call(0, Some("missing")))).await;
+        let mut control = stranger.network.open(connection.id, Protocol::Control).await.unwrap();
+        control.write_all(&packet(&Packet::PeersWanted)).await.unwrap();
+        // The packet is no handshake: the connection is closed, and nothing else was ever said.
+        stranger.closed().await;
+        let mut answer = Vec::new();
+        let _ = lane.read_to_end(&mut answer).await;
+        assert_eq!(answer, []);
+        ends(control).await;
+    })
+    .await;
+}

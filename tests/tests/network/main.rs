@@ -1,0 +1,9 @@
+//! Real nodes over loopback: how they meet, how calls end, and what maps survive.
+
+mod calls;
+mod joining;
+mod maps;
+mod outcomes;
+
+/// The binary of a node that can be killed.
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
