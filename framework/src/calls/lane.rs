@@ -34,6 +34,7 @@ use super::{
     pace::Pace,
     outbox::{Closed, Fill, Outbox},
     pending::Pending,
+    spin::Spin,
 };
 use crate::network::{ConnectionId, Network, Protocol, Stream, buffer::ReadBuffer};
 
@@ -53,8 +54,6 @@ const RUNNING_MAX: usize = 16 * 1024;
 const EARLY_CANCELS_MAX: usize = 256;
 /// A payload with its header.
 const BULK_FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
-const SPIN_MAX: Duration = Duration::from_micros(100);
-const SPIN_CALLS_MAX: Duration = Duration::from_micros(150);
 /// How late the end of a call's deadline may be noticed.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 const UNDELIVERED_UNIT_BYTES: usize = 1024;
@@ -80,6 +79,7 @@ pub(crate) struct Lane {
     /// The peer has sent something since this was last asked.
     heard: AtomicBool,
     pace: Pace,
+    spin: Spin,
     bulk_sending: Semaphore,
     bulk_receiving: Arc<Semaphore>,
     undelivered: Arc<Semaphore>,
@@ -129,6 +129,7 @@ impl Lane {
             sweeping: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             pace: Pace::default(),
+            spin: Spin::default(),
             bulk_sending: Semaphore::new(BULK_SENDING_MAX),
             bulk_receiving: Arc::new(Semaphore::new(BULK_RECEIVING_MAX)),
             undelivered: Arc::new(Semaphore::new(UNDELIVERED_BYTES_MAX / UNDELIVERED_UNIT_BYTES)),
@@ -208,7 +209,9 @@ impl Lane {
         } else if self.send_call(id, target, payload) == Err(Closed) {
             return Answer::Lost("the lane is closed".into());
         }
-        self.spin(id);
+        if self.outstanding() == 1 {
+            self.spin.wait(self.pace.typical(), || self.pending.is_done(id));
+        }
         let Some(withdrawn) = withdrawn else { return reply.await };
         tokio::select! {
             answer = &mut reply => return answer,
@@ -216,19 +219,6 @@ impl Lane {
         }
         let _ = self.outbox.push(|buffer| frame::put_empty(buffer, Kind::Cancel, id));
         reply.await
-    }
-
-    /// Waits a moment for an answer that is likely to come at once, without giving up the thread: on a machine with idle
-    /// cores that saves a wake-up, which costs more than the call itself.
-    fn spin(&self, id: u64) {
-        if self.outstanding() != 1 || self.pace.typical().is_none_or(|typical| typical > SPIN_CALLS_MAX) {
-            return;
-        }
-        let end = Instant::now() + SPIN_MAX;
-        while !self.pending.is_done(id) && Instant::now() < end {
-            // Where cores are scarce, those run that the answer depends on.
-            std::thread::yield_now();
-        }
     }
 
     fn send_call(&self, id: u64, target: Target<'_>, payload: &[u8]) -> Result<(), Closed> {

@@ -17,3 +17,4 @@ pub(crate) mod panic;
 pub(crate) mod pending;
 pub(crate) mod router;
 pub(crate) mod signature;
+pub(crate) mod spin;

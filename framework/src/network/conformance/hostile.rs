@@ -86,7 +86,10 @@ impl Hostile {
         let mut open = Vec::new();
         frame::put_empty(&mut open, Kind::Open, 0);
         lane.write_all(&open).await.unwrap();
-        Self { network: end.network, events: end.events, connection, control, lane }
+        let mut hostile = Self { network: end.network, events: end.events, connection, control, lane };
+        // It answers no echo, which the node puts up with for a while.
+        hostile.assert_linked("it is let in").await;
+        hostile
     }
 
     /// Whether the node still keeps the link: it answers an echo on it.
@@ -172,7 +175,6 @@ async fn rubbish_on_the_control_stream_ends_the_link_and_nothing_else() {
         let mut witness = Hostile::of(&world, &honest, 2).await;
         for (why, bytes) in rubbish {
             let mut hostile = Hostile::of(&world, &honest, 3).await;
-            hostile.assert_linked(why).await;
             hostile.control.write_all(&bytes).await.unwrap();
             hostile.assert_closed(why).await;
             witness.assert_linked(why).await;
@@ -298,7 +300,7 @@ async fn what_comes_before_admission_is_not_heard() {
         stranger.closed().await;
         let mut answer = Vec::new();
         let _ = lane.read_to_end(&mut answer).await;
-        assert_eq!(answer, []);
+        assert!(answer.is_empty(), "{answer:?}");
         ends(control).await;
     })
     .await;
