@@ -207,6 +207,8 @@ pub fn one_at_a_time(ctx: Context, hang: bool) -> u8 {
 /// What the functions of this node have counted: started, cancelled, dropped.
 #[guthi::function]
 pub async fn counts(ctx: Context) -> (u64, u64, u64) {
+    // On the runtime, since the pool may be full of what it counts.
+    tokio::task::yield_now().await;
     let counters = Counters::of(&ctx);
     (counters.started(), counters.cancelled(), counters.dropped())
 }
@@ -252,7 +254,7 @@ pub fn slow_palindrome(n: u64) -> bool {
 /// Whether a number is prime.
 #[guthi::function]
 pub fn prime(n: u64) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
 /// Takes its process down if the numbers are equal.

@@ -15,6 +15,9 @@ use guthi_tests::{
 };
 use serde_json::{Value, json};
 
+/// A deadline that ends nothing here.
+const LONG: Duration = Duration::from_secs(3600);
+
 #[tokio::test]
 async fn calls_find_a_node_that_has_the_function() {
     let home = Home::new();
@@ -133,8 +136,8 @@ async fn a_call_that_is_dropped_is_cancelled_where_it_runs() {
     let (server, counters) = home.server().await;
     let caller = home.caller().await;
     for (round, node) in (1..).zip([&caller, &server]) {
-        let plain = tokio::spawn(node.call::<hang>(()).into_future());
-        let future = tokio::spawn(node.call::<hang_async>(()).into_future());
+        let plain = tokio::spawn(node.call::<hang>(()).deadline(LONG).into_future());
+        let future = tokio::spawn(node.call::<hang_async>(()).deadline(LONG).into_future());
         eventually("both run", || counters.started() == 2 * round).await;
         assert_eq!((counters.cancelled(), counters.dropped()), (round - 1, round - 1));
         plain.abort();
@@ -149,7 +152,7 @@ async fn a_call_is_cancelled_when_its_caller_is_lost() {
     let home = Home::new();
     let (server, counters) = home.server().await;
     let caller = home.caller().await;
-    let call = tokio::spawn(caller.call::<hang>(()).into_future());
+    let call = tokio::spawn(caller.call::<hang>(()).deadline(LONG).into_future());
     eventually("it runs", || counters.started() == 1).await;
     assert_eq!(counters.cancelled(), 0);
     // Leaving ends the links; nobody drops the call.

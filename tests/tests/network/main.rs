@@ -1,4 +1,5 @@
 //! Real nodes over loopback: how they meet, how calls end, and what maps survive.
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod calls;
 mod joining;

@@ -56,7 +56,8 @@ async fn two_million_numbers_hold_as_many_primes_as_they_should() {
     let home = Home::new();
     let (_a, _) = home.server().await;
     let caller = home.caller().await;
-    let found = tokio::time::timeout(std::time::Duration::from_secs(120), caller.map::<prime>(2..=2_000_001).into_future());
+    let found =
+        tokio::time::timeout(std::time::Duration::from_secs(120), caller.map::<prime>(2..=2_000_001).into_future());
     let found = found.await.expect("it hangs").unwrap();
     assert_eq!(found.len(), 2_000_000);
     assert_eq!(found.into_iter().filter(|found| *found).count(), 148_933);
@@ -67,7 +68,8 @@ async fn a_stream_tells_where_each_item_was_done_and_ends_with_the_last() {
     let home = Home::new();
     let (server, _) = home.server().await;
     let caller = home.caller().await;
-    let outputs = gather(caller.map::<palindrome>(0..=2000).stream(), |_, done| assert_eq!(done.node, server.id())).await;
+    let outputs =
+        gather(caller.map::<palindrome>(0..=2000).stream(), |_, done| assert_eq!(done.node, server.id())).await;
     assert_palindromes(&outputs, 2000, 93);
 }
 
@@ -97,10 +99,7 @@ async fn a_find_cancels_what_is_left_everywhere() {
     let items = std::iter::once(false).chain(std::iter::repeat_n(true, 20));
     let found = within("the map", caller.map::<hang_if>(items).find(|hung| !hung)).await;
     assert_eq!(found, Ok(Some(false)));
-    eventually("what hangs is told", || {
-        at_a.cancelled() == at_a.started() && at_b.cancelled() == at_b.started()
-    })
-    .await;
+    eventually("what hangs is told", || at_a.cancelled() == at_a.started() && at_b.cancelled() == at_b.started()).await;
     let none = within("the map", caller.map::<palindrome>([2, 4, 6]).find(|found| *found)).await;
     assert_eq!(none, Ok(None));
 }

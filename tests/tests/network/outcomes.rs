@@ -6,7 +6,7 @@ use guthi::{CallError, Function, Functions, MapError, Node, NodeId, Outcome, Reg
 use guthi_tests::{
     cluster::{Home, eventually, eventually_async, members, within},
     functions::{
-        PANIC_LINE, abort_at, counts, fails, fails_at, gate, hang, hang_once, letters, length, nothing_async,
+        PANIC_LINE, abort_at, counts, fails, fails_at, gate, hang, hang_once, length, letters, nothing_async,
         one_at_a_time, panics, panics_inline, panics_later, same, square,
     },
     process::Worker,
@@ -215,16 +215,15 @@ async fn a_node_at_its_limits_refuses_and_another_one_is_asked() {
     counters.open();
     assert_eq!(within("it ends", full).await.unwrap(), Ok(small.id()));
     // A function may have a limit of its own.
-    let first = tokio::spawn(caller.call::<one_at_a_time>(true).on(&other).into_future());
+    let first = caller.call::<one_at_a_time>(true).on(&other).deadline(Duration::from_secs(3600));
+    let first = tokio::spawn(first.into_future());
     eventually("the first one runs", || at_other.started() == 1).await;
     let overloaded = CallError::Overloaded { function: name("one_at_a_time") };
     let second = ended(caller.call::<one_at_a_time>(false).on(&other)).await;
     assert_eq!(second, (overloaded, Outcome::NotApplied));
     first.abort();
-    eventually_async("there is room again", || async {
-        caller.call::<one_at_a_time>(false).on(&other).await == Ok(1)
-    })
-    .await;
+    eventually_async("there is room again", || async { caller.call::<one_at_a_time>(false).on(&other).await == Ok(1) })
+        .await;
 }
 
 #[tokio::test]

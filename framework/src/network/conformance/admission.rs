@@ -118,7 +118,11 @@ fn hello_of(cluster: &str) -> Message {
 }
 
 /// What a listener says to somebody who plays `script` at it.
-async fn against_listener<R>(listener: &Side, peer: NodeId, script: impl AsyncFnOnce(DuplexStream) -> R) -> (R, Outcome) {
+async fn against_listener<R>(
+    listener: &Side,
+    peer: NodeId,
+    script: impl AsyncFnOnce(DuplexStream) -> R,
+) -> (R, Outcome) {
     let (here, there) = duplex(64 * 1024);
     tokio::join!(script(here), listener.admit(1, peer, false, there))
 }
@@ -286,11 +290,8 @@ async fn a_proof_for_one_peer_is_worth_nothing_at_another() {
     let (a, b) = (Side::new(1, "home", &[1]), Side::new(2, "home", &[1]));
     let (to_a, a_end) = duplex(4096);
     let (to_b, b_end) = duplex(4096);
-    let (at_a, at_b, _) = tokio::join!(
-        a.admit(1, STRANGER, true, to_a),
-        b.admit(1, STRANGER, false, to_b),
-        pump(a_end, b_end)
-    );
+    let (at_a, at_b, _) =
+        tokio::join!(a.admit(1, STRANGER, true, to_a), b.admit(1, STRANGER, false, to_b), pump(a_end, b_end));
     assert_eq!((at_a, at_b), (Err(Refused::WrongKey), Err(Refused::WrongKey)));
 }
 

@@ -147,12 +147,13 @@ async fn read(stream: &mut Stream) -> Option<(Kind, u16, Vec<u8>)> {
 }
 
 fn huge() -> Vec<u8> {
-    [&u32::MAX.to_le_bytes()[..], &[1, 2, 0, 0]].concat()
+    [&u32::MAX.to_le_bytes()[..], &[1, 2], &[0; 10]].concat()
 }
 
-fn of_another_version() -> Vec<u8> {
-    let mut bytes = framed(Kind::Control, 0, &[3]);
-    bytes[4] = 9;
+/// A good packet, but for one byte.
+fn with(position: usize, byte: u8) -> Vec<u8> {
+    let mut bytes = packet(&Packet::PeersWanted);
+    bytes[position] = byte;
     bytes
 }
 
@@ -162,8 +163,8 @@ async fn rubbish_on_the_control_stream_ends_the_link_and_nothing_else() {
         ("no frame", vec![7; 100]),
         ("a huge length", huge()),
         ("a short length", vec![1, 0, 0, 0, 1]),
-        ("another version", of_another_version()),
-        ("an unknown kind", framed(Kind::Control, 0, &[3]).into_iter().enumerate().map(|(at, byte)| if at == 5 { 99 } else { byte }).collect()),
+        ("another version", with(4, 9)),
+        ("an unknown kind", with(5, 99)),
         ("a frame of the lane", framed(Kind::Call, 0, &call(0, Some("x")))),
         ("an unknown packet", framed(Kind::Control, 0, &[200])),
         ("bytes behind a packet", framed(Kind::Control, 0, &[3, 3])),
@@ -188,7 +189,7 @@ async fn rubbish_on_the_lane_ends_the_link_and_nothing_else() {
     let rubbish = [
         ("no frame", vec![7; 100]),
         ("a huge length", huge()),
-        ("another version", of_another_version()),
+        ("another version", with(4, 9)),
         ("a packet", packet(&Packet::PeersWanted)),
         ("a call without a header", framed(Kind::Call, 0, &[255])),
         ("unknown flags", framed(Kind::Call, 1 << 9, &call(0, Some("x")))),
@@ -264,7 +265,7 @@ async fn streams_that_nobody_asked_for_are_refused_and_the_link_stays() {
             let second = hostile.network.open(hostile.connection.id, protocol).await.unwrap();
             ends(second).await;
         }
-        // A payload beyond all bounds is refused as soon as its length is read.
+        // A payload beyond all bounds is refused as soon as its header is read.
         let mut bulk = hostile.network.open(hostile.connection.id, Protocol::Bulk).await.unwrap();
         bulk.write_all(&huge()).await.unwrap();
         ends(bulk).await;

@@ -30,10 +30,8 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
 fn packets_keep_their_bytes() {
     golden(&Packet::Echo { sequence: 300 }, &[0, 0xac, 2]);
     golden(&Packet::EchoReply { sequence: u64::MAX }, &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
-    let changes = vec![
-        Change { key: "fn/a".into(), value: Some(vec![7, 8]) },
-        Change { key: "node/name".into(), value: None },
-    ];
+    let changes =
+        vec![Change { key: "fn/a".into(), value: Some(vec![7, 8]) }, Change { key: "node/name".into(), value: None }];
     let delta = Packet::Catalog(Delta { after: 1, sequence: 3, changes });
     golden(&delta, &joined(&[&[2, 1, 3, 2, 4], b"fn/a", &[1, 2, 7, 8, 9], b"node/name", &[0]]));
     golden(&Packet::PeersWanted, &[3]);

@@ -4,6 +4,7 @@
 
 mod bare;
 mod call;
+mod map;
 mod process;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Calls between two processes beside a bare TCP request loop with the same framing.
     Call(call::Options),
+    /// A map of a million tiny tasks, and of uneven work beside rayon.
+    Map(map::Options),
     /// The measuring process, started by the others.
     #[command(hide = true)]
     CallClient(call::ClientOptions),
@@ -33,6 +36,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Call(options) => call::run(&options),
+        Command::Map(options) => map::run(&options),
         Command::CallClient(options) => call::client(&options),
         Command::Serve(options) => process::serve(&options),
     }
