@@ -57,7 +57,8 @@ async fn a_killed_process_fails_once_at_every_survivor_and_says_why() {
         println!("on_failure {:?} after kill -9", killed.elapsed());
         assert!(killed.elapsed() < Duration::from_secs(5));
         let (peer, before) = event(&mut events, "failed", worker.id).await;
-        assert!(before.iter().all(|(name, id)| (*name, *id) == ("suspected", worker.id)), "{before:?}");
+        let mut before = before.iter().filter(|(_, id)| *id == worker.id);
+        assert!(before.all(|(name, _)| ["joined", "suspected"].contains(name)), "it has failed once");
         assert_eq!(peer.status, Status::Failed);
     }
     assert_eq!((a.members().len(), b.members().len()), (2, 2));
@@ -110,7 +111,8 @@ async fn a_stopped_process_fails_in_time_and_recovers_when_it_goes_on() {
     println!("on_recovery {:?} after kill -CONT", resumed.elapsed());
     let (_, before) = event(&mut events, "recovered", worker.id).await;
     assert_eq!(before.iter().filter(|(name, _)| *name == "failed").count(), 1, "{before:?}");
-    assert!(before.iter().all(|(_, id)| *id == worker.id), "nothing happened to anybody else: {before:?}");
+    let mut others = before.iter().filter(|(_, id)| *id != worker.id);
+    assert!(others.all(|(name, _)| *name == "joined"), "nothing happened to anybody else: {before:?}");
     assert_eq!(within("a call", a.call::<square>(3).on(worker.id)).await, Ok(9));
     assert_eq!(status(&a, bystander.id), Some(Status::Alive));
 }
@@ -132,5 +134,5 @@ async fn a_process_that_is_stopped_for_a_moment_is_not_condemned() {
     }
     worker.kill();
     let (_, before) = event(&mut events, "failed", worker.id).await;
-    assert!(before.iter().all(|(name, _)| *name == "suspected"), "{before:?}");
+    assert!(before.iter().all(|(name, _)| ["joined", "suspected"].contains(name)), "{before:?}");
 }

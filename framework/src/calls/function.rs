@@ -1,6 +1,7 @@
 //! Functions as values: what the attribute declares, and what a node keeps of it.
 
 use std::{
+    any::type_name,
     future::Future,
     sync::{
         Arc,
@@ -268,7 +269,23 @@ impl From<Failure> for Stop {
 
 /// Appends a value that travels.
 pub(crate) fn encode_into<T: Travels>(value: &T, output: &mut Vec<u8>) -> Result<(), EncodeError> {
-    codec::encode_into(&Departing(value), output)
+    let start = output.len();
+    codec::encode_into(&Departing(value), output)?;
+    debug_assert!(comes_back::<T>(&output[start..]), "{} does not come back as it went: {ONE_SIDED}", type_name::<T>());
+    Ok(())
+}
+
+const ONE_SIDED: &str = "its Serialize and Deserialize disagree, as they do with #[serde(skip_serializing_if)]; \
+                         postcard has no field names to tell what is missing";
+
+/// Whether what was written is read as the same value: compared by writing it again, since values need not be comparable.
+///
+/// Collections without an order may write themselves in another one, so only lengths are compared.
+fn comes_back<T: Travels>(bytes: &[u8]) -> bool {
+    let mut again = Vec::new();
+    let read = codec::decode::<Arriving<T>>(bytes);
+    read.is_ok_and(|Arriving(value)| codec::encode_into(&Departing(&value), &mut again).is_ok())
+        && again.len() == bytes.len()
 }
 
 /// A value that has travelled.

@@ -192,6 +192,7 @@ suite! {
     a_stream_that_nobody_reads_holds_up_no_other
     many_streams_open_at_once_and_none_is_mistaken
     several_connections_between_two_nodes_are_kept_apart
+    two_nodes_may_dial_each_other_in_the_same_moment
     closing_breaks_the_streams_at_both_ends_and_twice_is_harmless
     a_stream_that_is_dropped_ends_alone
     dropping_the_network_closes_its_connections
@@ -223,12 +224,8 @@ async fn every_connection_is_told_once_first_and_ended_once_last(world: World) {
         there.write_all(b"?").await.unwrap();
         there.flush().await.unwrap();
         a.network.close(dialled.id);
-        loop {
-            match b.events.recv().await.unwrap() {
-                Event::Closed { .. } => break,
-                other => panic!("between a stream and the end: {other:?}"),
-            }
-        }
+        // Nothing comes between the stream and the end.
+        b.closed().await;
         drop(stream);
     }
     let mut told: BTreeMap<ConnectionId, Vec<&str>> = BTreeMap::new();
@@ -252,24 +249,9 @@ async fn who_answers_under_another_identity_is_refused(world: World) {
     // The first that this end hears of is the next one. The other may have seen the attempt.
     let dialled = a.dial(&b).await;
     assert_eq!(a.connected().await, dialled);
-    let there = stream(&a, &mut skip_to_stream(&mut b).await, &dialled, Protocol::Control).await;
-    drop(there);
-}
-
-/// Takes in what an attempt that failed may have left behind, up to the connection that holds.
-async fn skip_to_stream(end: &mut End) -> End {
-    let mut open = Vec::new();
-    loop {
-        match end.events.recv().await.unwrap() {
-            Event::Connected(connection) => open.push(connection.id),
-            Event::Closed { connection, .. } => open.retain(|id| *id != connection),
-            Event::Inbound { .. } => panic!("nobody opened a stream"),
-        }
-        if open.len() == 1 && end.events.is_empty() {
-            let (_, events) = mpsc::channel(1);
-            return End { network: end.network.clone(), events: std::mem::replace(&mut end.events, events) };
-        }
-    }
+    let opened = a.open(&dialled, Protocol::Control).await.unwrap();
+    while !matches!(b.events.recv().await.unwrap(), Event::Inbound { .. }) {}
+    drop(opened);
 }
 
 async fn nobody_is_unreachable(world: World) {
@@ -406,6 +388,26 @@ async fn several_connections_between_two_nodes_are_kept_apart(world: World) {
     let opened = b.open(&at_b[1], Protocol::Calls).await.unwrap();
     assert_eq!(a.inbound().await.0, at_a[1].id);
     drop(opened);
+}
+
+/// TCP makes one connection of two attempts that meet, with a dialler at both ends, if each comes from the port that the
+/// other one dials.
+async fn two_nodes_may_dial_each_other_in_the_same_moment(world: World) {
+    let (mut a, mut b) = (world.end(1).await, world.end(2).await);
+    for _ in 0..50 {
+        let (from_a, from_b) = tokio::join!(a.dial(&b), b.dial(&a));
+        assert!(from_a.dialled && from_b.dialled);
+        for end in [&mut a, &mut b] {
+            end.connected().await;
+            end.connected().await;
+        }
+        a.network.close(from_a.id);
+        b.network.close(from_b.id);
+        for end in [&mut a, &mut b] {
+            end.closed().await;
+            end.closed().await;
+        }
+    }
 }
 
 async fn closing_breaks_the_streams_at_both_ends_and_twice_is_harmless(world: World) {

@@ -26,6 +26,7 @@
 //! `(Range<u64>, Range<f64>)` is a contradiction to it; it gives up on types that reject its values, `NonZeroU32` among
 //! them; and enums that contain each other overflow its stack.
 
+mod bounds;
 mod canonical;
 mod display;
 mod emission;
@@ -46,9 +47,17 @@ use self::tracer::Tracer;
 ///
 /// # Errors
 ///
-/// [`Unsupported`] if `T` asks the format to describe itself, which postcard cannot.
+/// [`Unsupported`] if `T` asks the format to describe itself, which postcard cannot, or holds lists of nothing.
 pub(crate) fn trace<T: DeserializeOwned>() -> Result<Shape, Unsupported> {
-    Tracer::default().trace::<T>()
+    let shape = Tracer::default().trace::<T>()?;
+    match bounds::endless(&shape) {
+        Some(list) => Err(Unsupported {
+            type_name: list,
+            place: shape.to_string(),
+            hint: "its elements take no bytes, so nothing bounds their number; send the number instead".into(),
+        }),
+        None => Ok(shape),
+    }
 }
 
 /// What the `Deserialize` of a type asks for.
