@@ -13,8 +13,8 @@ async fn main() -> guthi::Result<()> {
     let node = Node::local().start().await?;
     println!("I am {}. Waiting for another node: start me once more in a second terminal.", node.name());
     node.wait_for(2).await?;
-    for peer in node.peers() {
-        println!("{}", node.call::<hello>(node.name().to_owned()).on(&peer).await?);
+    for peer in node.peers().iter().filter(|peer| peer.functions.iter().any(|name| name == "hello")) {
+        println!("{}", node.call::<hello>(node.name().to_owned()).on(peer).await?);
     }
     node.run().await?;
     Ok(())

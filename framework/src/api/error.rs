@@ -1,6 +1,6 @@
 //! One error type per operation; each variant says whether the operation may have happened.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
 use guthi_core::wire::id::NodeId;
 
@@ -255,16 +255,6 @@ pub enum JoinError {
         address: String,
         /// What it said.
         reason: String,
-    },
-    /// It took too long.
-    #[error("not there after {waited:?}: {members} of {wanted} members")]
-    Timeout {
-        /// How long it was waited for.
-        waited: Duration,
-        /// How many members there are.
-        members: usize,
-        /// How many were wanted.
-        wanted: usize,
     },
     /// This node has left.
     #[error("this node has left")]

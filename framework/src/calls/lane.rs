@@ -193,7 +193,16 @@ impl Lane {
         withdrawn: Option<&CancellationToken>,
     ) -> Answer {
         if self.outbox.fill() != Fill::Normal {
-            self.outbox.room().await;
+            let late = async {
+                match target.deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.outbox.room() => {}
+                () = late => return Answer::Refused(Refusal::Deadline { started: false }),
+            }
         }
         let id = match self.pending.begin(target.deadline) {
             Ok(id) => id,
@@ -609,6 +618,10 @@ impl Future for Reply<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let answer = std::task::ready!(self.lane.pending.poll(self.id, cx));
         self.answered = true;
+        if let (Answer::Expired, Some(sending)) = (&answer, &self.sending) {
+            // The peer knows the deadline of what it has; what is still on its way need not arrive.
+            sending.abort();
+        }
         Poll::Ready(answer)
     }
 }

@@ -131,7 +131,14 @@ impl Handshake<'_> {
             self.send(Message::Hello(mine.clone())).await?;
             self.hello().await?
         } else {
-            let theirs = self.hello().await?;
+            let theirs = match self.hello().await {
+                Err(Refused::WrongVersion(version)) => {
+                    // Any frame of ours tells the other end which version we speak.
+                    let _ = self.send(Message::Verdict(Verdict::Refused("another wire version".into()))).await;
+                    return Err(Refused::WrongVersion(version));
+                }
+                theirs => theirs?,
+            };
             if theirs.cluster == mine.cluster {
                 self.send(Message::Hello(mine.clone())).await?;
             }

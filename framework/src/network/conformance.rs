@@ -19,7 +19,9 @@ use guthi_core::wire::id::NodeId;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
+    task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Connection, ConnectionId, DialError, EVENTS_QUEUED_MAX, Event, Network, Protocol, Stream,
@@ -173,7 +175,8 @@ macro_rules! suite {
             })*
         }
         mod over_loopback {
-            $(#[tokio::test]
+            // Sockets of two nodes are at work at the same time, as they are between machines.
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::within(super::$test(super::World::Loopback)).await;
             })*
@@ -287,49 +290,53 @@ async fn an_address_that_is_none_connects_nothing(world: World) {
     assert!(matches!(refused, Err(DialError::BadAddress { .. } | DialError::Unreachable { .. })), "{refused:?}");
 }
 
+/// Writes as `from` and, once `reading` is cancelled, reads what `other` has written: in one task, as every user of a
+/// stream must. Below, the two halves share the place for one waker in some states.
+async fn exchange(stream: Stream, from: u8, other: u8, written: Arc<AtomicUsize>, reading: CancellationToken) {
+    let (reads, writes) = tokio::io::split(stream);
+    let read = async {
+        reading.cancelled().await;
+        read_pattern(reads, other).await;
+    };
+    tokio::join!(write_pattern(writes, from, written), read);
+}
+
+/// Both ends write what they can before anybody reads.
+async fn fill(streams: (Stream, Stream), reading: &CancellationToken) -> [JoinHandle<()>; 2] {
+    let written = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    let ends = [
+        tokio::spawn(exchange(streams.0, 1, 2, written[0].clone(), reading.clone())),
+        tokio::spawn(exchange(streams.1, 2, 1, written[1].clone(), reading.clone())),
+    ];
+    let full = || written.iter().all(|bytes| bytes.load(Ordering::Relaxed) >= 128 * 1024);
+    eventually("both ends write", full).await;
+    ends
+}
+
 async fn streams_carry_bytes_both_ways_in_order(world: World) {
     let (a, mut b, connection, _) = pair(&world).await;
     for protocol in Protocol::ALL {
-        let (here, there) = stream(&a, &mut b, &connection, protocol).await;
-        let (here_reads, here_writes) = tokio::io::split(here);
-        let (there_reads, there_writes) = tokio::io::split(there);
-        let written = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-        let writers = [
-            tokio::spawn(write_pattern(here_writes, 1, written[0].clone())),
-            tokio::spawn(write_pattern(there_writes, 2, written[1].clone())),
-        ];
-        // Both have written what they can before anybody reads.
-        eventually("both ends write", || written.iter().all(|bytes| bytes.load(Ordering::Relaxed) >= 128 * 1024)).await;
-        tokio::join!(read_pattern(there_reads, 1), read_pattern(here_reads, 2));
-        for writer in writers {
-            writer.await.unwrap();
+        let reading = CancellationToken::new();
+        let ends = fill(stream(&a, &mut b, &connection, protocol).await, &reading).await;
+        reading.cancel();
+        for end in ends {
+            end.await.unwrap();
         }
     }
 }
 
 async fn a_stream_that_nobody_reads_holds_up_no_other(world: World) {
     let (a, mut b, connection, _) = pair(&world).await;
-    let (here, there) = stream(&a, &mut b, &connection, Protocol::Bulk).await;
-    let (unread_here, here_writes) = tokio::io::split(here);
-    let (unread_there, there_writes) = tokio::io::split(there);
-    let written = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    let writers = [
-        tokio::spawn(write_pattern(here_writes, 1, written[0].clone())),
-        tokio::spawn(write_pattern(there_writes, 2, written[1].clone())),
-    ];
-    eventually("both ends write", || written.iter().all(|bytes| bytes.load(Ordering::Relaxed) >= 128 * 1024)).await;
-    let (here, there) = stream(&a, &mut b, &connection, Protocol::Calls).await;
-    let (here_reads, here_writes) = tokio::io::split(here);
-    let (there_reads, there_writes) = tokio::io::split(there);
-    tokio::join!(
-        write_pattern(here_writes, 3, Arc::default()),
-        write_pattern(there_writes, 4, Arc::default()),
-        read_pattern(there_reads, 3),
-        read_pattern(here_reads, 4),
-    );
-    assert!(writers.iter().all(|writer| !writer.is_finished()), "the first stream is still full");
-    drop((unread_here, unread_there));
-    writers.iter().for_each(tokio::task::JoinHandle::abort);
+    let never = CancellationToken::new();
+    let full = fill(stream(&a, &mut b, &connection, Protocol::Bulk).await, &never).await;
+    let reading = CancellationToken::new();
+    let ends = fill(stream(&a, &mut b, &connection, Protocol::Calls).await, &reading).await;
+    reading.cancel();
+    for end in ends {
+        end.await.unwrap();
+    }
+    assert!(full.iter().all(|end| !end.is_finished()), "the first stream is still full");
+    full.iter().for_each(JoinHandle::abort);
 }
 
 async fn many_streams_open_at_once_and_none_is_mistaken(world: World) {
@@ -467,10 +474,10 @@ async fn a_flood_of_streams_does_no_lasting_harm(world: World) {
         })
         .collect();
     // Nobody takes them, and so they do not pile up beyond the queue.
-    let full = || b.events.len() == EVENTS_QUEUED_MAX || flood.iter().all(tokio::task::JoinHandle::is_finished);
+    let full = || b.events.len() == EVENTS_QUEUED_MAX || flood.iter().all(JoinHandle::is_finished);
     eventually("the queue of events is full", full).await;
     let mut closed = false;
-    while !flood.iter().all(tokio::task::JoinHandle::is_finished) {
+    while !flood.iter().all(JoinHandle::is_finished) {
         let taken = tokio::time::timeout(Duration::from_millis(10), b.events.recv()).await;
         match taken {
             Ok(Some(Event::Closed { connection, .. })) => closed = connection == accepted.id,

@@ -17,6 +17,7 @@ pub(crate) mod address;
 pub(crate) mod admission;
 pub(crate) mod buffer;
 pub(crate) mod libp2p;
+#[cfg(test)]
 pub(crate) mod memory;
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ use super::{
 /// Bytes read from a socket at once. Large reads halve the number of system calls under load.
 const SOCKET_READ_BYTES: usize = 256 * 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the interfaces of the machine may take to be listed.
+const WILDCARD_ADDRESSES_MAX: Duration = Duration::from_millis(50);
 const COMMANDS_QUEUED_MAX: usize = 1024;
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 const CONNECTIONS_PENDING_MAX: u32 = 64;
@@ -74,6 +76,7 @@ impl Libp2p {
         let keypair = keypair(config.secret)?;
         let id = node_id(&keypair.public().to_peer_id()).expect("the key is ed25519");
         let mut swarm = swarm(&keypair)?;
+        let wildcard = config.listen.iter().any(is_wildcard);
         for address in config.listen {
             let refused = |error: &dyn std::fmt::Display, in_use| StartError::Listen {
                 address: address.to_string(),
@@ -103,6 +106,11 @@ impl Libp2p {
                     None => return Err(refused(&"the swarm ended", false)),
                 }
             }
+        }
+        // A wildcard address stands for several, which come one by one.
+        let more = async { while swarm.next().await.is_some() {} };
+        if wildcard {
+            let _ = tokio::time::timeout(WILDCARD_ADDRESSES_MAX, more).await;
         }
         let addresses = Arc::new(Mutex::new(swarm.listeners().map(ToString::to_string).collect()));
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
@@ -227,11 +235,14 @@ impl Keeper {
             let _ = reply.send(Err(DialError::Unreachable { addresses: vec![], reason: "no address is known".into() }));
             return;
         };
+        // From a port of its own: two nodes that dial each other from their listening ports at the same moment would
+        // make one TCP connection with a dialler at both ends, and neither attempt would succeed.
         let options = match expected {
             Some(peer) => {
-                DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(addresses.clone()).build()
+                let options = DialOpts::peer_id(peer).condition(PeerCondition::Always);
+                options.addresses(addresses.clone()).allocate_new_port().build()
             }
-            None => DialOpts::unknown_peer_id().address(first).build(),
+            None => DialOpts::unknown_peer_id().address(first).allocate_new_port().build(),
         };
         let id = options.connection_id();
         match self.swarm.dial(options) {
@@ -397,6 +408,14 @@ fn dial_error(error: SwarmDialError, addresses: &[Multiaddr]) -> DialError {
         }
         other => DialError::Unreachable { addresses, reason: other.to_string() },
     }
+}
+
+fn is_wildcard(address: &Multiaddr) -> bool {
+    address.iter().any(|part| match part {
+        libp2p::multiaddr::Protocol::Ip4(ip) => ip.is_unspecified(),
+        libp2p::multiaddr::Protocol::Ip6(ip) => ip.is_unspecified(),
+        _ => false,
+    })
 }
 
 /// The innermost sentence of an error: "Connection refused" says more than five wrappers around it.
