@@ -59,5 +59,7 @@ pub mod prelude {
 pub mod __private {
     pub use inventory;
 
-    pub use crate::calls::function::{About, Body, Definition, Input, IntoOutcome, Outline, Stop, invoke, invoke_async};
+    pub use crate::calls::function::{
+        About, Body, Definition, Input, IntoOutcome, Outline, Stop, invoke, invoke_async,
+    };
 }

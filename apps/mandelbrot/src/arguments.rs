@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_place_can_be_changed() {
-        let arguments = Arguments::try_parse_from(["mandelbrot", "--center", "-1,0.5", "--iters", "7", "--size", "4x3"]);
+        let arguments =
+            Arguments::try_parse_from(["mandelbrot", "--center", "-1,0.5", "--iters", "7", "--size", "4x3"]);
         let view = arguments.unwrap().draw.view().unwrap();
         assert_eq!((view.center, view.iterations, view.size), ((-1.0, 0.5), 7, (4, 3)));
     }

@@ -64,7 +64,11 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        self.nodes.values().for_each(|bar| if !bar.is_finished() { bar.abandon() });
+        self.nodes.values().for_each(|bar| {
+            if !bar.is_finished() {
+                bar.abandon()
+            }
+        });
         self.total.abandon();
     }
 }

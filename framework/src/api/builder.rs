@@ -9,10 +9,7 @@ use std::{
 };
 
 use guthi_core::{
-    protocol::{
-        catalog,
-        packet::keys,
-    },
+    protocol::{catalog, packet::keys},
     wire::{
         codec,
         id::{Incarnation, Member, NodeId},
@@ -229,15 +226,13 @@ impl Builder {
         check("node", &name)?;
         let listen = self.listen_addresses()?;
         let functions = self.functions.registered()?;
-        let directory =
-            self.directory.clone().map(|root| Directory::open(root, &self.cluster)).transpose()?;
+        let directory = self.directory.clone().map(|root| Directory::open(root, &self.cluster)).transpose()?;
         let keys = self.keys(directory.as_ref(), &listen)?;
 
         let workers = self.workers.unwrap_or_else(cores).max(1);
         let executor = Executor::new(id, functions, self.states.clone(), workers, self.calls_max)?;
         let incarnation = incarnation();
-        let credentials =
-            Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
+        let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
@@ -257,14 +252,25 @@ impl Builder {
         };
         runtime::spawn(move || plan.carry_out(started))
             .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
-        let addresses = starting.await.map_err(|_| BuildError::Threads { reason: "the network thread ended".into() })??;
+        let addresses =
+            starting.await.map_err(|_| BuildError::Threads { reason: "the network thread ended".into() })??;
 
         let presence = match &directory {
             Some(directory) => Some(announce(directory, id, &name, &addresses)?),
             None => None,
         };
         let router = Router::new(roster.clone(), executor.clone());
-        let inner = Inner::new(id, incarnation, name, self.cluster.clone(), addresses, commands, router, events.downgrade(), presence);
+        let inner = Inner::new(
+            id,
+            incarnation,
+            name,
+            self.cluster.clone(),
+            addresses,
+            commands,
+            router,
+            events.downgrade(),
+            presence,
+        );
         drop(events);
         let inner = Arc::new(inner);
         executor.attach(Arc::downgrade(&inner));
@@ -432,7 +438,8 @@ fn describe(
     labels: &BTreeMap<String, String>,
     executor: &Executor,
 ) -> Result<catalog::Writer, catalog::Refused> {
-    let encode = |bytes: Result<Vec<u8>, _>| bytes.unwrap_or_else(|_: codec::EncodeError| vec![0; CATALOG_VALUE_BYTES_MAX + 1]);
+    let encode =
+        |bytes: Result<Vec<u8>, _>| bytes.unwrap_or_else(|_: codec::EncodeError| vec![0; CATALOG_VALUE_BYTES_MAX + 1]);
     let mut catalog = catalog::Writer::default();
     for function in executor.functions() {
         let key = format!("{}{}", keys::FUNCTION, function.name);

@@ -1,6 +1,9 @@
 use std::{
     future::Future,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -405,7 +408,8 @@ impl Node {
     /// # Cancel safety
     /// Dropping the future before a signal leaves the node as it is.
     pub async fn run(self) -> Result<(), LeaveError> {
-        let signal = |kind| tokio::signal::unix::signal(kind).map_err(|error| LeaveError::Signals { reason: error.to_string() });
+        let signal =
+            |kind| tokio::signal::unix::signal(kind).map_err(|error| LeaveError::Signals { reason: error.to_string() });
         let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {

@@ -175,7 +175,9 @@ impl Executor {
     }
 
     fn compute(self: Arc<Self>, request: Request, entered: Entered) {
-        let (Run::Plain(run) | Run::Inline(run)) = request.function.run else { unreachable!("only plain functions come here") };
+        let (Run::Plain(run) | Run::Inline(run)) = request.function.run else {
+            unreachable!("only plain functions come here")
+        };
         let context = self.context(&request);
         let answer = if request.batch {
             self.compute_batch(&request, run, &context)

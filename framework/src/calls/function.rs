@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use guthi_core::{protocol::packet::FunctionEntry, wire::codec::{self, DecodeError, EncodeError}};
+use guthi_core::{
+    protocol::packet::FunctionEntry,
+    wire::codec::{self, DecodeError, EncodeError},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use super::{
@@ -194,7 +197,13 @@ impl Definition {
             Body::Plain(body) => Run::Plain(body),
             Body::Async(body) => Run::Async(Arc::new(body)),
         };
-        Ok(Registered { name: self.name.to_owned(), entry, run: body, running: AtomicUsize::new(0), concurrency: self.about.concurrency })
+        Ok(Registered {
+            name: self.name.to_owned(),
+            entry,
+            run: body,
+            running: AtomicUsize::new(0),
+            concurrency: self.about.concurrency,
+        })
     }
 }
 
@@ -294,7 +303,8 @@ pub(crate) fn decode<T: Travels>(bytes: &[u8]) -> Result<T, DecodeError> {
 }
 
 fn encode<T: Travels>(format: Format, value: &T, output: &mut Vec<u8>) -> Result<(), Stop> {
-    let failed = |message: String| Stop(Refusal::Failed { message: format!("the result cannot be encoded: {message}") });
+    let failed =
+        |message: String| Stop(Refusal::Failed { message: format!("the result cannot be encoded: {message}") });
     match format {
         Format::Postcard => encode_into(value, output).map_err(|error| failed(error.to_string())),
         Format::Json => serde_json::to_writer(output, &Departing(value)).map_err(|error| failed(error.to_string())),

@@ -17,7 +17,9 @@ use guthi_core::wire::{
     codec,
     frame::{self, Frame, Kind},
     id::NodeId,
-    limits::{LANE_FRAME_BYTES_MAX, LANE_FUNCTIONS_MAX, LANE_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX, UNDELIVERED_BYTES_MAX},
+    limits::{
+        LANE_FRAME_BYTES_MAX, LANE_FUNCTIONS_MAX, LANE_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX, UNDELIVERED_BYTES_MAX,
+    },
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -31,8 +33,8 @@ use super::{
     executor::{Executor, Request, Sink, Ticket},
     function::{Input, Registered, Run},
     message::{Answer, CallHeader, Format, Named, Refusal, flags},
-    pace::Pace,
     outbox::{Closed, Fill, Outbox},
+    pace::Pace,
     pending::Pending,
     spin::Spin,
 };

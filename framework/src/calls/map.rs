@@ -43,11 +43,17 @@ pub(crate) struct Counted {
 /// Why a map ends before its items do.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    Poisoned { index: u64, attempts: u32 },
+    Poisoned {
+        index: u64,
+        attempts: u32,
+    },
     Deadline,
     Alone,
     /// An item could not be encoded.
-    Input { index: u64, error: CallError },
+    Input {
+        index: u64,
+        error: CallError,
+    },
 }
 
 /// Where the items come from, encoded one by one.
@@ -349,9 +355,8 @@ impl Run {
 
     /// Takes the completions out of the effects and pairs them with their results.
     fn collect(&mut self, result: impl Fn(usize) -> Result<Vec<u8>, Refusal>) {
-        let (completions, others) = std::mem::take(&mut self.effects)
-            .into_iter()
-            .partition(|effect| matches!(effect, Effect::Complete { .. }));
+        let (completions, others) =
+            std::mem::take(&mut self.effects).into_iter().partition(|effect| matches!(effect, Effect::Complete { .. }));
         self.effects = others;
         let completions: Vec<Effect<NodeId>> = completions;
         for effect in completions {

@@ -62,16 +62,32 @@ impl Format {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     NoSuchFunction,
-    SignatureMismatch { there: String },
-    InvalidArguments { message: String },
+    SignatureMismatch {
+        there: String,
+    },
+    InvalidArguments {
+        message: String,
+    },
     Overloaded,
     /// The node is leaving, or was told to cancel.
-    Cancelled { started: bool },
+    Cancelled {
+        started: bool,
+    },
     /// The deadline had passed before, or while, it ran.
-    Deadline { started: bool },
-    ResultTooLarge { bytes: u64, limit: u64 },
-    Failed { message: String },
-    Panicked { message: String, location: String },
+    Deadline {
+        started: bool,
+    },
+    ResultTooLarge {
+        bytes: u64,
+        limit: u64,
+    },
+    Failed {
+        message: String,
+    },
+    Panicked {
+        message: String,
+        location: String,
+    },
 }
 
 /// The end of a call.

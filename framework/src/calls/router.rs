@@ -156,7 +156,9 @@ impl Router {
                 Answer::Lost(reason) => CallError::PeerLost { function: function(), node, reason },
             };
             match error.outcome() {
-                Outcome::NotApplied if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) => {
+                Outcome::NotApplied
+                    if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) =>
+                {
                     refused.push(node);
                 }
                 Outcome::Unknown if attempts > 1 && matches!(error, CallError::PeerLost { .. }) => {

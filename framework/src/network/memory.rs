@@ -113,7 +113,8 @@ impl Network for Memory {
     ) -> BoxFuture<'static, Result<Connection, DialError>> {
         let (me, hub) = (self.id, self.hub.clone());
         Box::pin(async move {
-            let unreachable = |reason: &str| DialError::Unreachable { addresses: addresses.clone(), reason: reason.into() };
+            let unreachable =
+                |reason: &str| DialError::Unreachable { addresses: addresses.clone(), reason: reason.into() };
             let named = addresses.iter().find_map(|address| address.strip_prefix("/memory/")?.parse().ok());
             let Some(peer) = named.or(expected) else { return Err(unreachable("no such node")) };
             if peer == me {
@@ -123,7 +124,8 @@ impl Network for Memory {
                 return Err(unreachable("another node answered"));
             }
             let mut exchange = hub.0.lock();
-            let (Some(mine), Some(theirs)) = (exchange.nodes.get(&me).cloned(), exchange.nodes.get(&peer).cloned()) else {
+            let (Some(mine), Some(theirs)) = (exchange.nodes.get(&me).cloned(), exchange.nodes.get(&peer).cloned())
+            else {
                 return Err(unreachable("no such node"));
             };
             let id = ConnectionId(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));

@@ -828,7 +828,9 @@ impl Driver {
             snapshot.peers.insert(*node, state.peer.clone());
             let lane = state.link.as_ref().and_then(|link| link.lane.clone());
             if let (Status::Alive, Some(lane)) = (state.peer.status, lane) {
-                snapshot.routes.insert(*node, Route { lane, functions: state.functions.clone(), workers: state.workers });
+                snapshot
+                    .routes
+                    .insert(*node, Route { lane, functions: state.functions.clone(), workers: state.workers });
             }
         }
         self.setup.roster.publish(snapshot);

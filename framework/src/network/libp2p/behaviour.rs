@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::future::{Ready, ready};
+use libp2p::{InboundUpgrade, OutboundUpgrade};
 use libp2p::{
     Multiaddr, PeerId, Stream, StreamProtocol,
     core::{Endpoint, UpgradeInfo, transport::PortUse},
@@ -20,7 +21,6 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
-use libp2p::{InboundUpgrade, OutboundUpgrade};
 use tokio::sync::oneshot;
 
 use crate::network::Protocol;

@@ -57,16 +57,8 @@ pub(crate) struct Config {
 }
 
 enum Command {
-    Dial {
-        addresses: Vec<Multiaddr>,
-        expected: Option<PeerId>,
-        reply: oneshot::Sender<Result<Connection, DialError>>,
-    },
-    Open {
-        connection: ConnectionId,
-        protocol: Protocol,
-        reply: oneshot::Sender<io::Result<libp2p::Stream>>,
-    },
+    Dial { addresses: Vec<Multiaddr>, expected: Option<PeerId>, reply: oneshot::Sender<Result<Connection, DialError>> },
+    Open { connection: ConnectionId, protocol: Protocol, reply: oneshot::Sender<io::Result<libp2p::Stream>> },
     Close(ConnectionId),
 }
 
@@ -115,8 +107,15 @@ impl Libp2p {
         let addresses = Arc::new(Mutex::new(swarm.listeners().map(ToString::to_string).collect()));
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events, outbox) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let keeper =
-            Keeper { swarm, events, addresses: addresses.clone(), next: 0, ids: HashMap::new(), open: HashMap::new(), dials: HashMap::new() };
+        let keeper = Keeper {
+            swarm,
+            events,
+            addresses: addresses.clone(),
+            next: 0,
+            ids: HashMap::new(),
+            open: HashMap::new(),
+            dials: HashMap::new(),
+        };
         tokio::spawn(keeper.run(inbox));
         Ok((Self { id, commands, addresses }, outbox))
     }
@@ -139,10 +138,9 @@ impl Network for Libp2p {
         let commands = self.commands.clone();
         Box::pin(async move {
             let parse = |address: &String| {
-                address.parse::<Multiaddr>().map_err(|error| DialError::BadAddress {
-                    address: address.clone(),
-                    reason: error.to_string(),
-                })
+                address
+                    .parse::<Multiaddr>()
+                    .map_err(|error| DialError::BadAddress { address: address.clone(), reason: error.to_string() })
             };
             let addresses = addresses.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
             let (reply, answer) = oneshot::channel();

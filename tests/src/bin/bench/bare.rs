@@ -3,13 +3,7 @@
 //! Frames, request ids, a writer that coalesces, one thread: what a lane is, without identity, encryption, multiplexing,
 //! discovery, function names, deadlines or cancellation.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    net::SocketAddr,
-    rc::Rc,
-    thread,
-};
+use std::{cell::RefCell, collections::VecDeque, net::SocketAddr, rc::Rc, thread};
 
 use bytes::{Buf, BytesMut};
 use guthi_core::wire::frame::{self, Kind};

@@ -250,10 +250,8 @@ impl Pair {
         let bare = columns[0].1.clone();
         let third = (bare.len() / 3).max(1);
         let drift = median(&mut bare[bare.len() - third..].to_vec()) / median(&mut bare[..third].to_vec());
-        let mut map: serde_json::Map<_, _> = serde_json::to_value(Figures::default())?
-            .as_object()
-            .cloned()
-            .context("figures are an object")?;
+        let mut map: serde_json::Map<_, _> =
+            serde_json::to_value(Figures::default())?.as_object().cloned().context("figures are an object")?;
         for (name, mut values) in columns {
             map.insert(name.into(), median(&mut values).into());
         }
