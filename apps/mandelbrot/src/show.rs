@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Shows what a node has done.
-    pub(crate) fn tile(&mut self, id: NodeId, share: &Share) {
+    pub(crate) fn tile(&self, id: NodeId, share: &Share) {
         let Some(bar) = self.nodes.get(&id) else { return };
         bar.set_position(share.tiles as u64);
         self.total.set_position(self.nodes.values().map(ProgressBar::position).sum());

@@ -302,7 +302,7 @@ impl Builder {
     }
 
     fn listen_addresses(&self) -> Result<Vec<Multiaddr>, BuildError> {
-        self.listen.iter().map(|address| numeric(address)).collect()
+        self.listen.iter().map(numeric).collect()
     }
 
     fn keys(&self, directory: Option<&Directory>, listen: &[Multiaddr]) -> Result<Vec<ClusterKey>, BuildError> {

@@ -152,7 +152,6 @@ impl<F: Function> fmt::Debug for Map<F> {
 struct Items<F: Function> {
     run: Run,
     done: usize,
-    deadline: Option<Duration>,
     on_progress: Option<OnProgress>,
     function: std::marker::PhantomData<fn() -> F>,
 }
@@ -174,7 +173,6 @@ impl<F: Function> Items<F> {
         Some(Self {
             run,
             done: 0,
-            deadline: map.deadline,
             on_progress: map.on_progress,
             function: std::marker::PhantomData,
         })

@@ -121,7 +121,9 @@ impl Executor {
             .stack_size(COMPUTE_STACK_BYTES)
             .thread_name(|index| format!("guthi-compute-{index}"))
             // Echoes must not wait behind user code. A system that refuses lower priority is no reason not to run.
-            .start_handler(|_| drop(rustix::process::setpriority_process(None, COMPUTE_NICE)))
+            .start_handler(|_| {
+                let _ = rustix::process::setpriority_process(None, COMPUTE_NICE);
+            })
             .build()
             .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
         Ok(Arc::new(Self {

@@ -102,8 +102,9 @@ impl<'de, T: Travels> Deserialize<'de> for Arriving<T> {
 
 /// The `Result` of a function, under whatever alias.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a `Result` whose error can be shown",
-    note = "a function that nodes can call returns a value, or a `Result<T, E>` with `E: Display`"
+    message = "`{Self}` has an error that cannot be told to the caller",
+    label = "the error does not implement `Display`",
+    note = "a type called `Result` is taken for a `std::result::Result<T, E>` with `E: std::fmt::Display`"
 )]
 pub trait IntoOutcome {
     /// What it returns if all goes well.

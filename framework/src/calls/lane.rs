@@ -275,8 +275,11 @@ impl Lane {
         self.running.lock().tickets.remove(&id);
         let bytes = match answer {
             Answer::Value(bytes) if bytes.len() > LANE_PAYLOAD_BYTES_MAX => bytes,
-            // A closed lane has told its callers already.
-            small => return drop(self.outbox.push(|buffer| small.put(buffer, flags, id))),
+            small => {
+                // A closed lane has told its callers already.
+                let _ = self.outbox.push(|buffer| small.put(buffer, flags, id));
+                return;
+            }
         };
         let lane = self.clone();
         self.spawner.spawn(async move {
@@ -405,7 +408,10 @@ impl Lane {
         let deadline = deadline(now, &header);
         let function = match self.function(header, functions)? {
             Ok(function) => function,
-            Err(refusal) => return Ok(self.refuse(frame.id, refusal)),
+            Err(refusal) => {
+                self.refuse(frame.id, refusal);
+                return Ok(());
+            }
         };
         if let (Run::Inline(run), false) = (&function.run, frame.flags & flags::BATCH != 0) {
             scratch.clear();

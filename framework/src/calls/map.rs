@@ -425,7 +425,7 @@ impl Inputs {
         }
     }
 
-    const fn typical_bytes(&self) -> usize {
-        if self.pushed == 0 { 0 } else { self.bytes / self.pushed }
+    fn typical_bytes(&self) -> usize {
+        self.bytes.checked_div(self.pushed).unwrap_or(0)
     }
 }

@@ -146,7 +146,7 @@ impl Router {
             let error = match answer {
                 Answer::Value(bytes) => {
                     // One call in so many is timed: the clock costs more than the note.
-                    if self.rotation.load(Ordering::Relaxed) % TIMED_ONE_IN == 0 {
+                    if self.rotation.load(Ordering::Relaxed).is_multiple_of(TIMED_ONE_IN) {
                         worker.pace(&self.executor).note(started.elapsed());
                     }
                     return Ok(bytes);

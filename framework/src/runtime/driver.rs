@@ -242,7 +242,7 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self, address: Address, reply: oneshot::Sender<Result<NodeId, JoinError>>) {
+    fn connect(&self, address: Address, reply: oneshot::Sender<Result<NodeId, JoinError>>) {
         let (network, inputs) = (self.setup.network.clone(), self.inputs.clone());
         tokio::spawn(async move {
             let result = if address.as_str().starts_with("/memory/") {
@@ -286,10 +286,7 @@ impl Driver {
                 Some(stream) => Ok(stream),
                 None => network.open(id, Protocol::Control).await,
             };
-            let mut stream = match opened {
-                Ok(stream) => stream,
-                Err(_) => return network.close(id),
-            };
+            let Ok(mut stream) = opened else { return network.close(id) };
             let result = admission::admit(&credentials, &connection, &links, &mut stream).await;
             let refused = result.is_err();
             let _ = inputs.send(Input::Admitted { connection, result, stream }).await;
@@ -836,21 +833,23 @@ impl Driver {
         self.setup.roster.publish(snapshot);
     }
 
-    /// Says goodbye to all and gives the words time to leave.
-    async fn leave(&mut self) {
-        let nodes: Vec<_> = self.peers.keys().copied().collect();
-        for node in nodes {
-            self.send(node, &Packet::Leaving);
+    /// Says goodbye to all; the future gives the words time to leave.
+    fn leave(&self) -> impl Future<Output = ()> + use<> {
+        for node in self.peers.keys() {
+            self.send(*node, &Packet::Leaving);
         }
-        let links: Vec<_> = self.peers.values().filter_map(|state| state.link.as_ref()).collect();
-        let sent = async {
-            while links.iter().any(|link| !link.control.is_empty()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            // What has left the buffers is still in the hands of the connection task.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
+        let links = self.peers.values().filter_map(|state| state.link.as_ref());
+        let outboxes: Vec<_> = links.map(|link| link.control.clone()).collect();
+        async move {
+            let sent = async {
+                while outboxes.iter().any(|outbox| !outbox.is_empty()) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                // What has left the buffers is still in the hands of the connection task.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            };
+            let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
+        }
     }
 
     fn end(&mut self) {

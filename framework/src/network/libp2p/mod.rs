@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Multiaddr>,
 }
 
+type DialReply = oneshot::Sender<Result<Connection, DialError>>;
+
 enum Command {
     Dial { addresses: Vec<Multiaddr>, expected: Option<PeerId>, reply: oneshot::Sender<Result<Connection, DialError>> },
     Open { connection: ConnectionId, protocol: Protocol, reply: oneshot::Sender<io::Result<libp2p::Stream>> },
@@ -175,7 +177,7 @@ struct Keeper {
     next: u64,
     ids: HashMap<swarm::ConnectionId, ConnectionId>,
     open: HashMap<ConnectionId, (swarm::ConnectionId, PeerId)>,
-    dials: HashMap<swarm::ConnectionId, (Vec<Multiaddr>, oneshot::Sender<Result<Connection, DialError>>)>,
+    dials: HashMap<swarm::ConnectionId, (Vec<Multiaddr>, DialReply)>,
 }
 
 #[derive(NetworkBehaviour)]
@@ -227,7 +229,7 @@ impl Keeper {
         &mut self,
         addresses: Vec<Multiaddr>,
         expected: Option<PeerId>,
-        reply: oneshot::Sender<Result<Connection, DialError>>,
+        reply: DialReply,
     ) {
         let Some(first) = addresses.first().cloned() else {
             let _ = reply.send(Err(DialError::Unreachable { addresses: vec![], reason: "no address is known".into() }));
