@@ -298,7 +298,7 @@ impl Pair {
                 let client = client.clone();
                 tokio::task::spawn_local(async move {
                     let mut calls = 0u64;
-                    while calls % 16 != 0 || Instant::now() < end {
+                    while !calls.is_multiple_of(16) || Instant::now() < end {
                         client.call(&[1; 64]).await;
                         calls += 1;
                     }
@@ -327,7 +327,7 @@ impl Pair {
                 let (node, calls) = (self.node.clone(), calls.clone());
                 tokio::spawn(async move {
                     let mut mine = 0u64;
-                    while mine % 16 != 0 || Instant::now() < end {
+                    while !mine.is_multiple_of(16) || Instant::now() < end {
                         node.call::<F>(Payload([1; 8])).on(peer).await?;
                         mine += 1;
                     }
