@@ -103,8 +103,7 @@ fn the_picture_is_the_same_file_whatever_the_number_of_nodes_and_whoever_is_kill
 fn a_worker_that_is_stopped_does_not_hold_the_picture_up() {
     let place = Place::new();
     let (_, expected) = place.draw("alone.png", &[]);
-    let mut child =
-        place.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place.command().args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let worker = Process(child);
     let join = lines.by_ref().map(Result::unwrap).find(|line| line.contains("--join")).unwrap();

@@ -170,12 +170,7 @@ impl<F: Function> Items<F> {
         };
         let source: Source = Box::new(map.items.map(|arguments| encode::<F>(&arguments)));
         let run = Run::new(map.node, order, map.attempts, F::ONCE, source);
-        Some(Self {
-            run,
-            done: 0,
-            on_progress: map.on_progress,
-            function: std::marker::PhantomData,
-        })
+        Some(Self { run, done: 0, on_progress: map.on_progress, function: std::marker::PhantomData })
     }
 
     async fn next(&mut self) -> Option<Result<Done<F::Output>, MapError>> {

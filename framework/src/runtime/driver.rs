@@ -162,6 +162,9 @@ struct Link {
     /// What the peer knows of our catalog.
     told: u64,
     described: bool,
+    /// It has asked for our peers, and is told once it is a member itself: so of two that join at once, the later one
+    /// is told of the earlier.
+    wants_peers: bool,
     heard: Instant,
     echo: EchoState,
 }
@@ -363,6 +366,7 @@ impl Driver {
             lane: None,
             told: 0,
             described: false,
+            wants_peers: false,
             heard: now,
             echo: EchoState { next: now, sequence: 0, sent: now, answered: true },
         });
@@ -477,8 +481,8 @@ impl Driver {
             }
             Packet::Catalog(delta) => self.catalog(node, delta),
             Packet::PeersWanted => {
-                let packet = self.peers_packet(node);
-                self.send(node, &packet);
+                link.wants_peers = true;
+                self.tell_peers(node);
             }
             Packet::Peers(list) => self.meet(list),
             Packet::Leaving => self.said_goodbye(node),
@@ -497,6 +501,14 @@ impl Driver {
         }
         self.dirty = true;
         self.check_ready(node);
+    }
+
+    fn tell_peers(&mut self, node: NodeId) {
+        let Some(state) = self.peers.get_mut(&node).filter(|state| state.is_ready()) else { return };
+        if state.link.as_mut().is_some_and(|link| std::mem::take(&mut link.wants_peers)) {
+            let packet = self.peers_packet(node);
+            self.send(node, &packet);
+        }
     }
 
     fn peers_packet(&self, asker: NodeId) -> Packet {
@@ -642,6 +654,7 @@ impl Driver {
             return;
         }
         self.joined(node);
+        self.tell_peers(node);
         // Whoever waits finds the peer in the roster, and its functions.
         self.publish();
         for reply in self.greeting.remove(&node).unwrap_or_default() {

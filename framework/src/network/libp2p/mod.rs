@@ -225,12 +225,7 @@ impl Keeper {
         }
     }
 
-    fn dial(
-        &mut self,
-        addresses: Vec<Multiaddr>,
-        expected: Option<PeerId>,
-        reply: DialReply,
-    ) {
+    fn dial(&mut self, addresses: Vec<Multiaddr>, expected: Option<PeerId>, reply: DialReply) {
         let Some(first) = addresses.first().cloned() else {
             let _ = reply.send(Err(DialError::Unreachable { addresses: vec![], reason: "no address is known".into() }));
             return;
