@@ -1,4 +1,5 @@
 //! The program as its user runs it: real processes, killed and stopped while they draw.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::{
     fs,

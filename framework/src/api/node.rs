@@ -31,6 +31,8 @@ use crate::{
 
 /// How long a node that leaves waits for the functions that it runs.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long the answers to what is given up may take.
+const GIVE_UP_MAX: Duration = Duration::from_millis(50);
 /// How long an address may take to answer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -393,6 +395,11 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let running = executor.accepted();
+        executor.give_up();
+        let patience = Instant::now() + GIVE_UP_MAX;
+        while executor.accepted() > 0 && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let (reply, said) = oneshot::channel();
         if self.inner.commands.send(Command::Leave { reply }).await.is_ok() {
             let _ = said.await;

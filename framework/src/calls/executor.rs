@@ -13,6 +13,7 @@ use std::{
 use guthi_core::wire::{id::NodeId, limits};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     function::{Entered, Input, Registered, Run, Stop},
@@ -40,6 +41,8 @@ pub(crate) struct Executor {
     accepted: AtomicUsize,
     accepted_max: usize,
     leaving: AtomicBool,
+    /// The time for leaving is over: what still runs is answered without its result.
+    given_up: CancellationToken,
     finished: AtomicU64,
     pace: Pace,
 }
@@ -137,6 +140,7 @@ impl Executor {
             accepted: AtomicUsize::new(0),
             accepted_max,
             leaving: AtomicBool::new(false),
+            given_up: CancellationToken::new(),
             finished: AtomicU64::new(0),
             pace: Pace::default(),
         }))
@@ -287,6 +291,7 @@ impl Executor {
         let answer = tokio::select! {
             answer = all => answer,
             () = request.ticket.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
+            () = self.given_up.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
             () = expired => Answer::Refused(Refusal::Deadline { started: true }),
         };
         self.finish(request, entered, answer);
@@ -364,6 +369,11 @@ impl Executor {
     /// From now on nothing is accepted, and what has not started does not.
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers what still runs without its result; plain functions that do not ask are not reached.
+    pub(crate) fn give_up(&self) {
+        self.given_up.cancel();
     }
 
     pub(crate) const fn me(&self) -> NodeId {

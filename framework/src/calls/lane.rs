@@ -206,10 +206,7 @@ impl Lane {
                 () = late => return Answer::Refused(Refusal::Deadline { started: false }),
             }
         }
-        let id = match self.pending.begin(target.deadline) {
-            Ok(id) => id,
-            Err(reason) => return Answer::Lost(reason),
-        };
+        let Ok(id) = self.pending.begin(target.deadline) else { return Answer::Unsent };
         // Sequentially consistent with the sweeper's own two steps: one of both sees the other.
         if self.outstanding.fetch_add(1, Ordering::SeqCst) == 0 && !self.sweeping.load(Ordering::SeqCst) {
             self.began.notify_one();
@@ -218,7 +215,7 @@ impl Lane {
         if payload.len() > LANE_PAYLOAD_BYTES_MAX {
             reply.sending = Some(self.send_call_apart(id, target, payload));
         } else if self.send_call(id, target, payload) == Err(Closed) {
-            return Answer::Lost("the lane is closed".into());
+            return Answer::Unsent;
         }
         if self.outstanding() == 1 {
             self.spin.wait(self.pace.typical(), || self.pending.is_done(id));

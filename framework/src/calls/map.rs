@@ -306,7 +306,7 @@ impl Run {
                 self.collect(|_| Err(refusal.clone()));
             }
             // The roster tells of the loss as well, sooner or later; the first word counts.
-            Answer::Lost(_) => {
+            Answer::Lost(_) | Answer::Unsent => {
                 // A link that was lost may have been followed by another one with the same node.
                 if self.workers.get(&worker).is_some_and(Worker::is_lost) {
                     self.workers.remove(&worker);

@@ -95,6 +95,8 @@ pub(crate) enum Refusal {
 pub(crate) enum Answer {
     Value(Vec<u8>),
     Refused(Refusal),
+    /// The lane was gone before anything was sent.
+    Unsent,
     /// The deadline has passed here.
     Expired,
     /// The lane broke; nobody knows whether the function ran.
@@ -112,7 +114,7 @@ impl Answer {
             Self::Refused(refusal) => {
                 frame::put(buffer, Kind::Reply, flags::REFUSED, id, |body| codec::encode_into(refusal, body))
             }
-            Self::Expired | Self::Lost(_) => Ok(()),
+            Self::Unsent | Self::Expired | Self::Lost(_) => Ok(()),
         };
         written.expect("a refusal is plain data");
     }
@@ -136,7 +138,7 @@ impl Answer {
     pub(crate) const fn bytes(&self) -> usize {
         match self {
             Self::Value(bytes) => bytes.len(),
-            Self::Refused(_) | Self::Expired | Self::Lost(_) => 0,
+            Self::Refused(_) | Self::Unsent | Self::Expired | Self::Lost(_) => 0,
         }
     }
 }

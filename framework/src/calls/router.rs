@@ -153,6 +153,7 @@ impl Router {
                 }
                 Answer::Refused(refusal) => call_error(refusal, function(), node, &order.types),
                 Answer::Expired => return Err(CallError::Deadline { function: function(), started: true }),
+                Answer::Unsent => CallError::NotLinked { function: function(), node },
                 Answer::Lost(reason) => CallError::PeerLost { function: function(), node, reason },
             };
             match error.outcome() {

@@ -5,6 +5,7 @@
 //! - A *connection* joins two nodes whose identities are proven; nobody is admitted yet, that is the driver's business.
 //! - `Connected` comes first, `Closed` last, each once per connection, and everything between them in order.
 //! - A stream delivers its bytes in order or breaks; it may break at any time, together with its connection or alone.
+//! - A stream is read and written by one task: its two halves may share a waker while it is being negotiated.
 //! - Bytes that were written are not therefore received: only an answer proves that.
 //! - Several connections between the same two nodes may exist for a while, in both directions.
 //! - Silence is possible: a dead peer need not show as `Closed`.

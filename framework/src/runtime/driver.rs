@@ -130,6 +130,8 @@ pub(crate) struct Driver {
     /// Who asked to be told when the peer is there.
     greeting: BTreeMap<NodeId, Vec<oneshot::Sender<Result<NodeId, JoinError>>>>,
     dialling: BTreeSet<NodeId>,
+    /// Whom peers have named, to be dialled in turn.
+    strangers: BTreeMap<NodeId, Vec<String>>,
     dirty: bool,
     awake: Instant,
 }
@@ -200,6 +202,7 @@ impl Driver {
             waiting: BTreeMap::new(),
             greeting: BTreeMap::new(),
             dialling: BTreeSet::new(),
+            strangers: BTreeMap::new(),
             dirty: false,
             awake: Instant::now(),
         };
@@ -226,6 +229,7 @@ impl Driver {
                     None => break,
                 },
             }
+            driver.meet_next();
             driver.publish();
         }
         driver.end();
@@ -520,19 +524,26 @@ impl Driver {
         Packet::Peers(whereabouts.collect())
     }
 
-    /// Dials those whom a peer knows and this node does not.
+    /// Notes those whom a peer knows and this node perhaps does not.
     fn meet(&mut self, list: Vec<Whereabouts>) {
         if !self.setup.fetch_peers {
             return;
         }
         for Whereabouts { member, addresses } in list.into_iter().take(limits::PEERS_MAX) {
-            let linked = self.peers.get(&member.node).is_some_and(|state| state.link.is_some());
-            if member.node == self.me || linked || self.dialling.len() >= DIALS_MAX {
-                continue;
+            if self.strangers.len() < limits::PEERS_MAX && !addresses.is_empty() {
+                let addresses = addresses.into_iter().take(limits::ADDRESSES_MAX).collect();
+                self.strangers.insert(member.node, addresses);
             }
-            let addresses: Vec<_> = addresses.into_iter().take(limits::ADDRESSES_MAX).collect();
-            if !addresses.is_empty() && self.dialling.insert(member.node) {
-                self.dial(Purpose::Meet(member.node), member.node, addresses, ADMISSION_MAX);
+        }
+    }
+
+    /// Dials strangers as long as there is room for one more dial.
+    fn meet_next(&mut self) {
+        while self.dialling.len() < DIALS_MAX {
+            let Some((node, addresses)) = self.strangers.pop_first() else { return };
+            let linked = self.peers.get(&node).is_some_and(|state| state.link.is_some());
+            if node != self.me && !linked && self.dialling.insert(node) {
+                self.dial(Purpose::Meet(node), node, addresses, ADMISSION_MAX);
             }
         }
     }
