@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -17,6 +17,7 @@ use guthi_core::{
     },
 };
 use libp2p::{Multiaddr, multiaddr::Protocol};
+use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
@@ -260,17 +261,19 @@ impl Builder {
             None => None,
         };
         let router = Router::new(roster.clone(), executor.clone());
-        let inner = Inner::new(
+        let inner = Inner {
             id,
             incarnation,
             name,
-            self.cluster.clone(),
+            cluster: self.cluster.clone(),
             addresses,
             commands,
             router,
-            events.downgrade(),
-            presence,
-        );
+            // Weak, so that the streams of events end with the driver.
+            events: events.downgrade(),
+            presence: Mutex::new(presence),
+            left: AtomicBool::new(false),
+        };
         drop(events);
         let inner = Arc::new(inner);
         executor.attach(Arc::downgrade(&inner));

@@ -47,45 +47,16 @@ pub struct Node {
 /// What the clones of a [`Node`] share.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    id: NodeId,
-    incarnation: Incarnation,
-    name: String,
-    cluster: String,
-    addresses: Vec<String>,
-    commands: mpsc::Sender<Command>,
-    router: Router,
-    // Weak, so that the streams of events end with the driver.
-    events: broadcast::WeakSender<Event>,
-    presence: Mutex<Option<Presence>>,
-    left: AtomicBool,
-}
-
-impl Inner {
-    #[expect(clippy::too_many_arguments, reason = "one caller, and every part has its own type")]
-    pub(crate) fn new(
-        id: NodeId,
-        incarnation: Incarnation,
-        name: String,
-        cluster: String,
-        addresses: Vec<String>,
-        commands: mpsc::Sender<Command>,
-        router: Router,
-        events: broadcast::WeakSender<Event>,
-        presence: Option<Presence>,
-    ) -> Self {
-        Self {
-            id,
-            incarnation,
-            name,
-            cluster,
-            addresses,
-            commands,
-            router,
-            events,
-            presence: Mutex::new(presence),
-            left: AtomicBool::new(false),
-        }
-    }
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) router: Router,
+    pub(crate) events: broadcast::WeakSender<Event>,
+    pub(crate) presence: Mutex<Option<Presence>>,
+    pub(crate) left: AtomicBool,
 }
 
 impl Node {
