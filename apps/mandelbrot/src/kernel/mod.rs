@@ -31,7 +31,7 @@
 
 mod march;
 mod plain;
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "instruction sets that are chosen at run time are called by unsafe functions")]
 mod vector;
 
 pub use plain::{escape, smooth};
