@@ -342,8 +342,9 @@ async fn a_map_names_the_item_that_fails() {
 async fn a_map_gives_an_item_up_that_kills_its_nodes() {
     let home = Home::new();
     let caller = home.caller().await;
-    let _doomed = [Worker::start(WORKER, &home), Worker::start(WORKER, &home)];
-    members(&caller, 3).await;
+    // A late batch is copied, so that its item may take a second node down before the first loss is known.
+    let _doomed = [(); 4].map(|()| Worker::start(WORKER, &home));
+    members(&caller, 5).await;
     let failed = within("the map", caller.map::<abort_at>((0..50).map(|n| (n, 21))).attempts(2)).await.unwrap_err();
     assert_eq!(failed, MapError::Poisoned { index: 21, attempts: 2 });
     assert_eq!(failed.outcome(), Outcome::Unknown);

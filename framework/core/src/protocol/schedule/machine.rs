@@ -355,13 +355,17 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     fn give_back(&mut self, parcel: &Parcel, out: &mut Vec<Effect<W>>) {
         let Some(item) = parcel.items.first() else { return };
-        if parcel.losses >= self.config.attempts {
+        // Copies of one parcel can be lost together: then nobody knows which of its items is to blame, and each gets
+        // its last chance alone.
+        let alone = parcel.items.len() == 1;
+        if parcel.losses >= self.config.attempts && (alone || self.config.attempts <= 1) {
             self.end(out);
             out.push(Effect::Poisoned { item });
             return;
         }
+        let losses = parcel.losses.min(self.config.attempts.saturating_sub(1));
         for run in parcel.items.iter() {
-            self.pending.insert(parcel.losses, run);
+            self.pending.insert(losses, run);
         }
     }
 

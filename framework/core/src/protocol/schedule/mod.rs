@@ -86,8 +86,9 @@
 //!
 //! Sets of items are kept as runs, so the memory is that of the gaps. A worker holds at most two
 //! batches a slot and is believed to have at most 1024 slots. A lost batch is remembered for its late
-//! answer while an item of it is uncounted; with `attempts` losses an item condemns the map, so each
-//! item is in at most that many. Pending items are bounded by a shell that follows `appetite`: four
+//! answer while an item of it is uncounted; an item that is alone in its parcel condemns the map with
+//! its `attempts`-th loss, and one that is not travels alone from then on, so each item is in few more
+//! than that many. Pending items are bounded by a shell that follows `appetite`: four
 //! rounds of batches, at least 64 items, at most `pending_max`. The counted set is one run and a gap
 //! for each outstanding parcel. An input costs time in proportion to the workers and, when
 //! nothing is pending and somebody is idle, to the outstanding parcels.

@@ -514,3 +514,46 @@ fn the_appetite_follows_the_pace_and_ends_with_the_input() {
     theatre.finish_input();
     assert_eq!(theatre.machine.appetite(), 0);
 }
+
+/// Two workers die of copies of one parcel: any of its items may be to blame, so none is named before it was alone.
+#[test]
+fn items_that_were_lost_together_get_their_last_chance_alone() {
+    let mut machine = Machine::new(Config { attempts: 2, ..Config::default() });
+    let (mut out, mut now) = (Vec::new(), Time::from_nanos(0));
+    machine.worker_joined(now, 1, 1, &mut out);
+    machine.offer(now, 100, &mut out);
+    machine.finish_input(now, &mut out);
+    // Worker 1 answers at once until it is given several items together, and then no more.
+    // Worker 2 answers all that it is given, until that is a copy of those.
+    let mut copied = false;
+    for _ in 0..1000 {
+        let mut answers = Vec::new();
+        for effect in out.drain(..) {
+            match effect {
+                Effect::Assign { worker: 1, batch, items, .. } if items.len() == 1 => answers.push((1, batch, items)),
+                Effect::Assign { worker: 2, items, duplicate: true, .. } if items.len() > 1 => copied = true,
+                Effect::Assign { worker: 2, batch, items, .. } => answers.push((2, batch, items)),
+                _ => {}
+            }
+        }
+        if copied {
+            break;
+        }
+        now = now + Duration::from_millis(1);
+        for (worker, batch, items) in &answers {
+            let outcomes = vec![Succeeded; items.len() as usize];
+            machine.done(now, *worker, *batch, Some(Duration::from_micros(1)), &outcomes, &mut out);
+        }
+        if answers.is_empty() {
+            machine.worker_joined(now, 2, 1, &mut out);
+            machine.wake(now, &mut out);
+        }
+    }
+    assert!(copied, "a late parcel of several items is copied");
+    machine.worker_lost(now, 1, &mut out);
+    machine.worker_lost(now, 2, &mut out);
+    assert!(!machine.is_over(), "nobody knows whom to blame: {out:?}");
+    machine.worker_joined(now, 3, 1, &mut out);
+    let alone = |effect: &Effect<u32>| matches!(effect, Effect::Assign { worker: 3, items, .. } if items.len() == 1);
+    assert!(out.iter().any(alone), "{out:?}");
+}
