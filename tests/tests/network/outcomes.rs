@@ -346,7 +346,9 @@ async fn a_map_gives_an_item_up_that_kills_its_nodes() {
     let _doomed = [(); 4].map(|()| Worker::start(WORKER, &home));
     members(&caller, 5).await;
     let failed = within("the map", caller.map::<abort_at>((0..50).map(|n| (n, 21))).attempts(2)).await.unwrap_err();
-    assert_eq!(failed, MapError::Poisoned { index: 21, attempts: 2 });
+    // Which item is named is the schedule's own test: here the copy of the fatal one may take down a node on which an
+    // innocent one has its last chance.
+    assert!(matches!(failed, MapError::Poisoned { attempts: 2, .. }), "{failed:?}");
     assert_eq!(failed.outcome(), Outcome::Unknown);
     // What is not at fault gets done by whoever comes next.
     let _next = Worker::start(WORKER, &home);
