@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -20,7 +20,7 @@ use super::{
     lane::Lane,
     message::{Answer, Batch, Format, Refusal},
     pace::Pace,
-    panic,
+    panic, sleep_until,
 };
 use crate::{BuildError, Context, Node, api::node::Inner};
 
@@ -43,7 +43,6 @@ pub(crate) struct Executor {
     leaving: AtomicBool,
     /// The time for leaving is over: what still runs is answered without its result.
     given_up: CancellationToken,
-    finished: AtomicU64,
     pace: Pace,
 }
 
@@ -141,7 +140,6 @@ impl Executor {
             accepted_max,
             leaving: AtomicBool::new(false),
             given_up: CancellationToken::new(),
-            finished: AtomicU64::new(0),
             pace: Pace::default(),
         }))
     }
@@ -176,7 +174,6 @@ impl Executor {
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let context = Context::new(self.clone(), caller, deadline, None);
-        self.finished.fetch_add(1, Ordering::Relaxed);
         guarded(|| run(&context, input, output))
     }
 
@@ -225,8 +222,7 @@ impl Executor {
                     Ok(()) => Batch::VALUE,
                     Err(refusal) => {
                         output.truncate(start);
-                        guthi_core::wire::codec::encode_into(&refusal, output).expect("a refusal is plain data");
-                        Batch::REFUSED
+                        Batch::refuse(&refusal, output)
                     }
                 }
             });
@@ -274,25 +270,16 @@ impl Executor {
                         output.extend_from_slice(&bytes);
                         Batch::VALUE
                     }
-                    Err(refusal) => {
-                        guthi_core::wire::codec::encode_into(&refusal, output).expect("a refusal is plain data");
-                        Batch::REFUSED
-                    }
+                    Err(refusal) => Batch::refuse(&refusal, output),
                 });
             }
             Answer::Value(results.took(begin.elapsed()))
-        };
-        let expired = async {
-            match request.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
         };
         let answer = tokio::select! {
             answer = all => answer,
             () = request.ticket.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
             () = self.given_up.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
-            () = expired => Answer::Refused(Refusal::Deadline { started: true }),
+            () = sleep_until(request.deadline.map(Into::into)) => Answer::Refused(Refusal::Deadline { started: true }),
         };
         self.finish(request, entered, answer);
     }
@@ -300,7 +287,6 @@ impl Executor {
     fn finish(&self, request: Request, entered: Entered, answer: Answer) {
         drop(entered);
         self.accepted.fetch_sub(1, Ordering::Relaxed);
-        self.finished.fetch_add(1, Ordering::Relaxed);
         let late = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let answer = if late && matches!(answer, Answer::Value(_)) {
             // A function that has seen its deadline returns anything; the caller, whose clock may be a moment behind, must

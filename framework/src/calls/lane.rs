@@ -36,6 +36,7 @@ use super::{
     outbox::{Closed, Fill, Outbox},
     pace::Pace,
     pending::Pending,
+    sleep_until,
     spin::Spin,
 };
 use crate::network::{ConnectionId, Network, Protocol, Stream, buffer::ReadBuffer};
@@ -195,15 +196,9 @@ impl Lane {
         withdrawn: Option<&CancellationToken>,
     ) -> Answer {
         if self.outbox.fill() != Fill::Normal {
-            let late = async {
-                match target.deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = self.outbox.room() => {}
-                () = late => return Answer::Refused(Refusal::Deadline { started: false }),
+                () = sleep_until(target.deadline.map(Into::into)) => return Answer::Refused(Refusal::Deadline { started: false }),
             }
         }
         let Ok(id) = self.pending.begin(target.deadline) else { return Answer::Unsent };

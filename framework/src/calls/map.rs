@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     message::{Answer, Batch, Refusal, flags},
     router::{Order, Worker, call_error},
+    sleep_until,
 };
 use crate::{CallError, Node};
 
@@ -386,13 +387,6 @@ impl Run {
 
 const ITEMS_PER_BATCH_MAX: usize = 4096;
 const _: () = assert!(BATCH_BYTES < PAYLOAD_BYTES_MAX);
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// Encoded items that are not counted yet, by index.
 #[derive(Default)]

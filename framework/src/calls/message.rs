@@ -176,6 +176,12 @@ impl Batch {
         self.0[start + 1..start + Self::HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
     }
 
+    /// Appends the refusal of one entry; returns its tag.
+    pub(crate) fn refuse(refusal: &Refusal, output: &mut Vec<u8>) -> u8 {
+        codec::encode_into(refusal, output).expect("a refusal is plain data");
+        Self::REFUSED
+    }
+
     /// The entries in `bytes`, or `None` where they do not fit.
     pub(crate) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Option<(u8, &[u8])>> {
         std::iter::from_fn(move || {

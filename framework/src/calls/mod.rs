@@ -18,3 +18,11 @@ pub(crate) mod pending;
 pub(crate) mod router;
 pub(crate) mod signature;
 pub(crate) mod spin;
+
+/// Resolves at that moment; never without one.
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
