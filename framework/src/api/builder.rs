@@ -412,8 +412,8 @@ impl Plan {
                 }
             }
         }
-        let catalog = match describe(&self.name, &addresses, &self.labels, &self.executor) {
-            Ok(catalog) => catalog,
+        let description = match describe(&self.name, &addresses, &self.labels, &self.executor) {
+            Ok(description) => description,
             Err(refused) => {
                 let reason = format!("{refused:?}");
                 return drop(started.send(Err(BuildError::TooMuchToTell { reason })));
@@ -425,7 +425,7 @@ impl Plan {
             executor: self.executor,
             roster: self.roster,
             events: self.events,
-            catalog,
+            description,
             echo: self.echo,
             fetch_peers: self.fetch_peers,
         };
@@ -435,25 +435,32 @@ impl Plan {
     }
 }
 
+/// What a node says of itself at its start, if that fits into a catalog.
 fn describe(
     name: &str,
     addresses: &[String],
     labels: &BTreeMap<String, String>,
     executor: &Executor,
-) -> Result<catalog::Writer, catalog::Refused> {
+) -> Result<Vec<(String, Vec<u8>)>, catalog::Refused> {
     let encode =
         |bytes: Result<Vec<u8>, _>| bytes.unwrap_or_else(|_: codec::EncodeError| vec![0; CATALOG_VALUE_BYTES_MAX + 1]);
-    let mut catalog = catalog::Writer::default();
-    for function in executor.functions() {
-        let key = format!("{}{}", keys::FUNCTION, function.name);
-        catalog.set(&key, encode(codec::encode(&function.entry, CATALOG_VALUE_BYTES_MAX)))?;
-    }
-    catalog.set(keys::NAME, name.as_bytes().to_vec())?;
     let workers = u32::try_from(executor.workers()).unwrap_or(u32::MAX);
-    catalog.set(keys::WORKERS, encode(codec::encode(&workers, CATALOG_VALUE_BYTES_MAX)))?;
-    catalog.set(keys::LABELS, encode(codec::encode(labels, CATALOG_VALUE_BYTES_MAX)))?;
-    catalog.set(keys::ADDRESSES, encode(codec::encode(addresses, CATALOG_VALUE_BYTES_MAX)))?;
-    Ok(catalog)
+    let functions = executor.functions().into_iter().map(|function| {
+        let key = format!("{}{}", keys::FUNCTION, function.name);
+        (key, encode(codec::encode(&function.entry, CATALOG_VALUE_BYTES_MAX)))
+    });
+    let itself = [
+        (keys::NAME, name.as_bytes().to_vec()),
+        (keys::WORKERS, encode(codec::encode(&workers, CATALOG_VALUE_BYTES_MAX))),
+        (keys::LABELS, encode(codec::encode(labels, CATALOG_VALUE_BYTES_MAX))),
+        (keys::ADDRESSES, encode(codec::encode(addresses, CATALOG_VALUE_BYTES_MAX))),
+    ];
+    let description: Vec<_> = functions.chain(itself.map(|(key, value)| (key.to_owned(), value))).collect();
+    let mut trial = catalog::Book::EMPTY;
+    for (key, value) in &description {
+        trial.set(key, value.clone())?;
+    }
+    Ok(description)
 }
 
 fn announce(directory: &Directory, id: NodeId, name: &str, addresses: &[String]) -> Result<Presence, BuildError> {

@@ -12,6 +12,7 @@ use std::{
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use guthi_core::{
     protocol::{
+        contract::Outbox,
         schedule::{BatchId, Config, Effect, Machine, Outcome, Runs},
         time::Time,
     },
@@ -66,7 +67,7 @@ pub(crate) struct Run {
     order: Arc<Order<'static>>,
     attempts: u32,
     machine: Machine<NodeId>,
-    effects: Vec<Effect<NodeId>>,
+    effects: Outbox<Effect<NodeId>>,
     source: Option<Source>,
     inputs: Inputs,
     workers: BTreeMap<NodeId, Worker>,
@@ -99,7 +100,7 @@ impl Run {
             order: Arc::new(order),
             attempts,
             machine: Machine::new(config),
-            effects: Vec::new(),
+            effects: Outbox::new(),
             source: Some(source),
             inputs: Inputs::default(),
             workers: BTreeMap::new(),
@@ -241,7 +242,8 @@ impl Run {
     }
 
     fn carry_out(&mut self) -> Result<(), Broken> {
-        for effect in std::mem::take(&mut self.effects) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain() {
             match effect {
                 Effect::Assign { worker, batch, items, .. } => self.assign(worker, batch, items),
                 Effect::Cancel { batch, .. } => {
@@ -261,6 +263,7 @@ impl Run {
                 Effect::Complete { .. } => unreachable!("completions are taken where answers come in"),
             }
         }
+        self.effects = effects;
         Ok(())
     }
 
@@ -356,11 +359,7 @@ impl Run {
 
     /// Takes the completions out of the effects and pairs them with their results.
     fn collect(&mut self, result: impl Fn(usize) -> Result<Vec<u8>, Refusal>) {
-        let (completions, others) =
-            std::mem::take(&mut self.effects).into_iter().partition(|effect| matches!(effect, Effect::Complete { .. }));
-        self.effects = others;
-        let completions: Vec<Effect<NodeId>> = completions;
-        for effect in completions {
+        for effect in self.effects.extract(|effect| matches!(effect, Effect::Complete { .. })) {
             let Effect::Complete { worker, items, offset, elapsed, .. } = effect else { continue };
             for (position, index) in items.enumerate() {
                 self.inputs.release(index);

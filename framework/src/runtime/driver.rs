@@ -1,20 +1,20 @@
-//! The driver: one task that owns what this node knows about the others.
+//! The driver: one task that owns the engine, and carries out what the engine wants.
 //!
-//! It never waits for the network or for a peer: whatever waits is spawned and comes back as an [`Input`].
-//!
-//! Peers are judged by evidence of their links: a connection that breaks and cannot be made again at once, or echoes that
-//! stay unanswered. Agreed views will take the place of these judgements where [`Driver::joined`], [`Driver::failed`] and
-//! [`Driver::left`] are called; whatever else the driver does stays as it is.
+//! It never waits for the network or for a peer: whatever waits is an [errand](super::errands), and comes back as an input.
+//! It judges nobody: who is alive is the detector's word. Agreed views will be the engine's word too; nothing changes here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use guthi_core::{
     protocol::{
         catalog,
+        contract::Outbox as Effects,
+        detector,
+        engine::{self, Effect, Engine, Input},
         packet::{FunctionEntry, Packet, Whereabouts, keys},
     },
     wire::{
@@ -25,19 +25,24 @@ use guthi_core::{
     },
 };
 use tokio::{
-    io::AsyncRead,
     sync::{broadcast, mpsc, oneshot},
+    time::Instant,
 };
 
-use super::roster::{Roster, Route, Snapshot};
+use super::{
+    clock::{self, Clock},
+    errands::{self, Errands, Waiter},
+    observe,
+    peers::{Link, Peers},
+    roster::Roster,
+};
 use crate::{
-    Event, JoinError, Peer, Status,
+    Event, JoinError, Status,
     calls::{executor::Executor, lane::Lane, outbox::Outbox},
     network::{
         self, Connection, ConnectionId, DialError, Network, Protocol, Stream,
         address::Address,
-        admission::{self, Credentials, Links, Refused},
-        buffer::ReadBuffer,
+        admission::{Credentials, Links, Refused},
     },
 };
 
@@ -64,26 +69,18 @@ impl Echo {
     }
 }
 
-const INPUTS_QUEUED_MAX: usize = 1024;
 /// A connection that is not admitted by then is closed.
 const ADMISSION_MAX: Duration = Duration::from_secs(10);
-/// How long the last words of a refusal may take.
-const REFUSAL_GRACE: Duration = Duration::from_millis(200);
-/// The one attempt to link again at once, before a peer with a broken link counts as failed.
-const REDIAL_AT_ONCE_MAX: Duration = Duration::from_millis(1000);
-const REDIAL_DELAY_MIN: Duration = Duration::from_millis(250);
-const REDIAL_DELAY_MAX: Duration = Duration::from_secs(30);
-/// A failed peer stays listed, and is dialled now and then, for so long.
-const FAILED_LISTED: Duration = Duration::from_secs(24 * 3600);
 const DIALS_MAX: usize = 32;
-const CATALOG_DELTA_BYTES: usize = 256 * 1024;
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
+/// With nothing due, the driver looks around once in so long.
+const NOTHING_DUE: Duration = Duration::from_secs(3600);
 
 /// What handles ask of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Link with the node at an address.
-    Connect { address: Address, reply: oneshot::Sender<Result<NodeId, JoinError>> },
+    Connect { address: Address, reply: Waiter },
     /// This node's functions have changed.
     Announce { function: String, entry: FunctionEntry, reply: oneshot::Sender<Result<(), catalog::Refused>> },
     /// Say goodbye and end.
@@ -97,43 +94,29 @@ pub(crate) struct Setup {
     pub(crate) executor: Arc<Executor>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) catalog: catalog::Writer,
+    /// What this node says of itself.
+    pub(crate) description: Vec<(String, Vec<u8>)>,
     pub(crate) echo: Echo,
     pub(crate) fetch_peers: bool,
 }
 
-enum Input {
-    Admitted { connection: Connection, result: Result<Member, Refused>, stream: Stream },
-    Packet { connection: ConnectionId, packet: Packet },
-    ControlEnded { connection: ConnectionId, reason: String },
-    LaneOpened { connection: ConnectionId, result: std::io::Result<Stream> },
-    LaneEnded { connection: ConnectionId, reason: String },
-    Dialled { purpose: Purpose, result: Result<Connection, DialError> },
-}
-
-/// Why a dial was made.
-enum Purpose {
-    Connect { address: Address, reply: oneshot::Sender<Result<NodeId, JoinError>> },
-    Meet(NodeId),
-    Relink(NodeId),
-}
-
 pub(crate) struct Driver {
     setup: Setup,
-    me: NodeId,
+    clock: Clock,
+    engine: Engine,
+    effects: Effects<Effect>,
+    errands: Errands,
     links: Arc<Links>,
-    inputs: mpsc::Sender<Input>,
     connections: BTreeMap<ConnectionId, Pending>,
-    peers: BTreeMap<NodeId, State>,
+    peers: Peers,
     /// Who asked to be told when the connection is admitted.
-    waiting: BTreeMap<ConnectionId, (Address, oneshot::Sender<Result<NodeId, JoinError>>)>,
+    waiting: BTreeMap<ConnectionId, (Address, Waiter)>,
     /// Who asked to be told when the peer is there.
-    greeting: BTreeMap<NodeId, Vec<oneshot::Sender<Result<NodeId, JoinError>>>>,
+    greeting: BTreeMap<NodeId, Vec<Waiter>>,
     dialling: BTreeSet<NodeId>,
     /// Whom peers have named, to be dialled in turn.
     strangers: BTreeMap<NodeId, Vec<String>>,
     dirty: bool,
-    awake: Instant,
 }
 
 /// A connection, admitted or not.
@@ -147,70 +130,18 @@ struct Pending {
     early_lane: Option<Stream>,
 }
 
-struct State {
-    peer: Peer,
-    copy: catalog::Copy,
-    functions: Arc<BTreeMap<String, FunctionEntry>>,
-    workers: u32,
-    link: Option<Link>,
-    redial: Option<Redial>,
-    known_once: bool,
-}
-
-struct Link {
-    connection: ConnectionId,
-    control: Arc<Outbox>,
-    lane: Option<Arc<Lane>>,
-    /// What the peer knows of our catalog.
-    told: u64,
-    described: bool,
-    /// It has asked for our peers, and is told once it is a member itself: so of two that join at once, the later one
-    /// is told of the earlier.
-    wants_peers: bool,
-    heard: Instant,
-    echo: EchoState,
-}
-
-struct EchoState {
-    next: Instant,
-    sequence: u64,
-    sent: Instant,
-    answered: bool,
-}
-
-struct Redial {
-    at: Instant,
-    delay: Duration,
-    /// The peer fails if this attempt does.
-    decisive: Option<String>,
-}
-
 impl Driver {
     pub(crate) async fn run(
         setup: Setup,
         mut network_events: mpsc::Receiver<network::Event>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        let (inputs, mut inbox) = mpsc::channel(INPUTS_QUEUED_MAX);
-        let mut driver = Self {
-            me: setup.network.id(),
-            setup,
-            links: Arc::default(),
-            inputs,
-            connections: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            greeting: BTreeMap::new(),
-            dialling: BTreeSet::new(),
-            strangers: BTreeMap::new(),
-            dirty: false,
-            awake: Instant::now(),
-        };
+        let (mut driver, mut inbox) = Self::new(setup);
         loop {
             let deadline = driver.deadline();
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(deadline.into()) => driver.wake(deadline),
+                () = tokio::time::sleep_until(deadline) => driver.wake(),
                 event = network_events.recv() => match event {
                     Some(event) => driver.network_event(event),
                     None => break,
@@ -224,7 +155,10 @@ impl Driver {
                         let _ = reply.send(());
                         return;
                     }
-                    Some(command) => driver.command(command),
+                    Some(Command::Connect { address, reply }) => driver.errands.connect(address, reply),
+                    Some(Command::Announce { function, entry, reply }) => {
+                        let _ = reply.send(driver.announce(&function, &entry));
+                    }
                     // The last handle is gone: links are closed without a goodbye.
                     None => break,
                 },
@@ -235,34 +169,175 @@ impl Driver {
         driver.end();
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Connect { address, reply } => self.connect(address, reply),
-            Command::Announce { function, entry, reply } => {
-                let key = format!("{}{function}", keys::FUNCTION);
-                let value = codec::encode(&entry, limits::CATALOG_VALUE_BYTES_MAX).unwrap_or_default();
-                let result = self.setup.catalog.set(&key, value);
-                self.tell_catalog();
-                let _ = reply.send(result);
+    fn new(setup: Setup) -> (Self, mpsc::Receiver<errands::Input>) {
+        let links = Arc::<Links>::default();
+        let (errands, inbox) = Errands::new(setup.network.clone(), setup.credentials.clone(), links.clone());
+        let mut config = engine::Config::default();
+        config.detector.interval = setup.echo.interval;
+        config.detector.timeout = setup.echo.timeout;
+        let mut driver = Self {
+            clock: Clock::start(),
+            engine: Engine::new(setup.credentials.me, config, clock::seed()),
+            effects: Effects::new(),
+            errands,
+            links,
+            connections: BTreeMap::new(),
+            peers: Peers::default(),
+            waiting: BTreeMap::new(),
+            greeting: BTreeMap::new(),
+            dialling: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            dirty: false,
+            setup,
+        };
+        for (key, value) in std::mem::take(&mut driver.setup.description) {
+            driver.step(Input::Set { key, value });
+        }
+        (driver, inbox)
+    }
+
+    // The engine.
+
+    /// One step of the engine, and all that it wants done.
+    fn step(&mut self, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.engine.step(self.clock.now(), input, &mut effects);
+        for effect in effects.drain() {
+            match effect {
+                Effect::Send { to, packet } => self.send(to, &packet),
+                Effect::Event(event) => self.engine_event(event),
             }
-            Command::Leave { .. } => unreachable!("the loop takes it"),
+        }
+        self.effects = effects;
+    }
+
+    fn engine_event(&mut self, event: engine::Event) {
+        observe::trace(&event);
+        match event {
+            engine::Event::Detector(event) => self.detector_event(event),
+            engine::Event::Catalog(catalog::Event::Changed(node)) => self.described(node),
+            engine::Event::Catalog(
+                catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
+            ) => {}
+            engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
+            engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
+            engine::Event::Packet { packet: Packet::Detector(_) | Packet::Catalog(_), .. } => {
+                unreachable!("the engine gives these to their machines")
+            }
         }
     }
 
-    fn connect(&self, address: Address, reply: oneshot::Sender<Result<NodeId, JoinError>>) {
-        let (network, inputs) = (self.setup.network.clone(), self.inputs.clone());
-        tokio::spawn(async move {
-            let result = if address.as_str().starts_with("/memory/") {
-                network.dial(vec![address.as_str().to_owned()], None).await
-            } else {
-                match address.resolve().await {
-                    Ok((found, expected)) => dial_in_turn(&*network, found, expected).await,
-                    Err(reason) => Err(DialError::BadAddress { address: address.to_string(), reason }),
+    fn detector_event(&mut self, event: detector::Event) {
+        match event {
+            detector::Event::Joined(peer) | detector::Event::Trusted(peer) | detector::Event::Recovered(peer) => {
+                self.turn(peer.node, Status::Alive, None);
+                self.emit(event);
+                self.ready(peer);
+            }
+            detector::Event::Suspected { peer, reason } => self.turn_and_emit(peer, Status::Suspected, reason, event),
+            detector::Event::Failed { peer, reason } => self.turn_and_emit(peer, Status::Failed, reason, event),
+            detector::Event::Left(peer) => {
+                self.turn(peer.node, Status::Left, None);
+                self.emit(event);
+            }
+            detector::Event::Answered { peer, rtt } => {
+                if let Some(state) = self.peers.get_mut(peer.node) {
+                    state.answered(rtt);
+                    self.dirty = true;
                 }
-            };
-            let _ = inputs.send(Input::Dialled { purpose: Purpose::Connect { address, reply }, result }).await;
+            }
+            detector::Event::Relink { node, patience } => self.relink(node, patience),
+            detector::Event::Unlink(member) => {
+                let Some(link) = self.peers.link(member.node).filter(|link| link.member == member) else { return };
+                self.drop_link(link.connection, "nothing was heard over it for too long");
+            }
+            detector::Event::Forgotten(node) => {
+                self.peers.remove(node);
+                self.dirty = true;
+            }
+            detector::Event::Ignored { .. } => {}
+        }
+    }
+
+    fn turn_and_emit(&mut self, peer: Member, status: Status, reason: detector::Reason, event: detector::Event) {
+        let broken = self.peers.get(peer.node).map_or("", |state| state.broken.as_str());
+        let reason = observe::sentence(reason, broken);
+        self.turn(peer.node, status, Some(reason));
+        self.emit(event);
+    }
+
+    fn turn(&mut self, node: NodeId, status: Status, reason: Option<String>) {
+        if let Some(state) = self.peers.get_mut(node) {
+            state.set_status(status, reason);
+        }
+        self.dirty = true;
+        // Whoever reacts to the event finds the roster changed.
+        self.publish();
+    }
+
+    fn emit(&self, event: detector::Event) {
+        let state = observe::about(&event).and_then(|member| self.peers.get(member.node));
+        if let Some(event) = state.and_then(|state| observe::event(&event, state.peer.clone())) {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(peer) = event.peer() {
+            let reason = peer.reason.as_deref().unwrap_or_default();
+            tracing::info!(peer = peer.id.short(), name = peer.name, reason, "{}", event.name());
+        }
+        // Nobody listens.
+        let _ = self.setup.events.send(event);
+    }
+
+    fn send(&self, to: Member, packet: &Packet) {
+        let Some(link) = self.peers.link(to.node).filter(|link| link.member == to) else { return };
+        // A closed outbox means that the link is ending, which comes as an input of its own.
+        let _ = link.control.push(|buffer| {
+            frame::put(buffer, Kind::Control, 0, 0, |body| codec::encode_into(packet, body))
+                .expect("a packet is plain data");
         });
     }
+
+    fn announce(&mut self, function: &str, entry: &FunctionEntry) -> Result<(), catalog::Refused> {
+        let key = format!("{}{function}", keys::FUNCTION);
+        let value = codec::encode(entry, limits::CATALOG_VALUE_BYTES_MAX)
+            .map_err(|_| catalog::Refused::ValueTooLarge { bytes: limits::CATALOG_VALUE_BYTES_MAX + 1 })?;
+        self.engine.catalog().own().may_set(&key, &value)?;
+        self.step(Input::Set { key, value });
+        Ok(())
+    }
+
+    // Time.
+
+    fn deadline(&self) -> Instant {
+        let admissions = self.connections.values().filter(|pending| !pending.admitted);
+        let admissions = admissions.map(|pending| pending.since + ADMISSION_MAX);
+        let engine = self.engine.deadline().map(|at| self.clock.instant(at));
+        admissions.chain(engine).min().unwrap_or_else(|| Instant::now() + NOTHING_DUE)
+    }
+
+    fn wake(&mut self) {
+        let heard = self.peers.links().filter(|link| link.lane.as_ref().is_some_and(|lane| lane.heard()));
+        for member in heard.map(|link| link.member).collect::<Vec<_>>() {
+            self.step(Input::Heard(member));
+        }
+        self.step(Input::Wake);
+        self.close_strangers();
+    }
+
+    fn close_strangers(&mut self) {
+        let now = Instant::now();
+        let late = |pending: &&mut Pending| !pending.admitted && now - pending.since >= ADMISSION_MAX;
+        for pending in self.connections.values_mut().filter(late) {
+            // Asked again after another period, should it still be there.
+            pending.since = now;
+            self.setup.network.close(pending.connection.id);
+        }
+    }
+
+    // Connections on their way to being links.
 
     fn network_event(&mut self, event: network::Event) {
         match event {
@@ -273,35 +348,18 @@ impl Driver {
     }
 
     fn connected(&mut self, connection: Connection) {
-        let id = connection.id;
         let dialled = connection.dialled;
-        let pending =
-            Pending { connection, since: Instant::now(), admitted: false, handshaking: dialled, early_lane: None };
-        self.connections.insert(id, pending);
+        let pending = Pending {
+            connection: connection.clone(),
+            since: Instant::now(),
+            admitted: false,
+            handshaking: dialled,
+            early_lane: None,
+        };
+        self.connections.insert(connection.id, pending);
         if dialled {
-            self.handshake(id, None);
+            self.errands.admit(connection, None);
         }
-    }
-
-    /// Runs the admission on a control stream that is here already, or is opened now.
-    fn handshake(&self, id: ConnectionId, stream: Option<Stream>) {
-        let connection = self.connections[&id].connection.clone();
-        let (network, inputs, links) = (self.setup.network.clone(), self.inputs.clone(), self.links.clone());
-        let credentials = self.setup.credentials.clone();
-        tokio::spawn(async move {
-            let opened = match stream {
-                Some(stream) => Ok(stream),
-                None => network.open(id, Protocol::Control).await,
-            };
-            let Ok(mut stream) = opened else { return network.close(id) };
-            let result = admission::admit(&credentials, &connection, &links, &mut stream).await;
-            let refused = result.is_err();
-            let _ = inputs.send(Input::Admitted { connection, result, stream }).await;
-            if refused {
-                tokio::time::sleep(REFUSAL_GRACE).await;
-                network.close(id);
-            }
-        });
     }
 
     fn inbound(&mut self, id: ConnectionId, protocol: Protocol, stream: Stream) {
@@ -309,16 +367,15 @@ impl Driver {
         match protocol {
             Protocol::Control if !pending.connection.dialled && !pending.handshaking => {
                 pending.handshaking = true;
-                self.handshake(id, Some(stream));
+                self.errands.admit(pending.connection.clone(), Some(stream));
             }
             Protocol::Calls if !pending.connection.dialled && !pending.admitted => {
                 pending.early_lane = Some(stream);
             }
             Protocol::Calls if !pending.connection.dialled => self.lane_opened(id, Ok(stream)),
             Protocol::Bulk if pending.admitted => {
-                let peer = pending.connection.peer;
-                let link = self.peers.get(&peer).and_then(|state| state.link.as_ref());
-                if let Some(lane) = link.filter(|link| link.connection == id).and_then(|link| link.lane.as_ref()) {
+                let link = self.peers.link(pending.connection.peer).filter(|link| link.connection == id);
+                if let Some(lane) = link.and_then(|link| link.lane.as_ref()) {
                     lane.receive_apart(stream);
                 }
             }
@@ -329,18 +386,27 @@ impl Driver {
         }
     }
 
-    fn input(&mut self, input: Input) {
+    fn input(&mut self, input: errands::Input) {
         match input {
-            Input::Admitted { connection, result: Ok(member), stream } => self.admitted(&connection, member, stream),
-            Input::Admitted { connection, result: Err(refused), .. } => self.refused(&connection, refused),
-            Input::Packet { connection, packet } => self.packet(connection, packet),
-            Input::ControlEnded { connection, reason } | Input::LaneEnded { connection, reason } => {
+            errands::Input::Admitted { connection, result: Ok(member), stream } => {
+                self.admitted(&connection, member, stream);
+            }
+            errands::Input::Admitted { connection, result: Err(refused), .. } => self.refused(&connection, refused),
+            errands::Input::Packet { connection, packet } => {
+                if let Some(from) = self.linked_over(connection) {
+                    self.step(Input::Packet { from, packet });
+                }
+            }
+            errands::Input::ControlEnded { connection, reason } | errands::Input::LaneEnded { connection, reason } => {
                 // Both streams live as long as the link: if one breaks, the link is broken.
                 self.setup.network.close(connection);
                 self.unlinked(connection, &reason);
             }
-            Input::LaneOpened { connection, result } => self.lane_opened(connection, result),
-            Input::Dialled { purpose, result } => self.dialled(purpose, result),
+            errands::Input::LaneOpened { connection, result } => self.lane_opened(connection, result),
+            errands::Input::Connected { address, waiter, result } => self.connect_ended(address, waiter, result),
+            errands::Input::Dialled { node, result: Err(error) } => self.unreachable(node, &error.to_string()),
+            // The rest comes with its admission.
+            errands::Input::Dialled { result: Ok(_), .. } => {}
         }
     }
 
@@ -352,176 +418,168 @@ impl Driver {
         }
         pending.admitted = true;
         let early_lane = pending.early_lane.take();
-        let before = self.peers.get(&member.node).and_then(|state| state.link.as_ref()).map(|link| link.connection);
-        if let Some(old) = before {
-            self.unlink_quietly(old, "a newer link took its place");
-        }
-        let now = Instant::now();
-        let control = Arc::new(Outbox::default());
-        let state = self.peers.entry(member.node).or_insert_with(|| State::new(member));
-        if state.peer.incarnation != member.incarnation {
-            state.peer.incarnation = member.incarnation;
-        }
-        state.copy = catalog::Copy::default();
-        state.redial = None;
-        state.link = Some(Link {
-            connection: id,
-            control: control.clone(),
-            lane: None,
-            told: 0,
-            described: false,
-            wants_peers: false,
-            heard: now,
-            echo: EchoState { next: now, sequence: 0, sent: now, answered: true },
-        });
-        if !state.known_once {
-            state.set_status(Status::Joining, None);
-        }
         self.dialling.remove(&member.node);
-        self.spawn_control(id, control, stream);
-        self.tell_catalog();
-        if self.setup.fetch_peers && connection.dialled {
-            self.send(member.node, &Packet::PeersWanted);
+        if let Some(old) = self.peers.link(member.node).map(|link| link.connection) {
+            self.drop_link(old, "a newer link took its place");
+        }
+        let control = Arc::new(Outbox::default());
+        let link = Link { member, connection: id, control: control.clone(), lane: None, wants_peers: false };
+        self.peers.enter(member).link = Some(link);
+        self.dirty = true;
+        self.errands.run_control(id, control, stream);
+        self.step(Input::Linked(member));
+        if !self.engine.detector().is_linked(member) {
+            return self.drop_link(id, "a later process of the same node is known");
         }
         if connection.dialled {
-            self.open_lane(id);
+            if self.setup.fetch_peers {
+                self.send(member, &Packet::PeersWanted);
+            }
+            self.errands.open_lane(id);
         } else if let Some(stream) = early_lane {
             self.lane_opened(id, Ok(stream));
         }
-        if let Some((_, reply)) = self.waiting.remove(&id) {
-            self.greeting.entry(member.node).or_default().push(reply);
+        if let Some((_, waiter)) = self.waiting.remove(&id) {
+            self.greeting.entry(member.node).or_default().push(waiter);
         }
-        self.dirty = true;
     }
 
     fn refused(&mut self, connection: &Connection, refused: Refused) {
         tracing::debug!(peer = ?connection.peer, address = connection.address, %refused, "not admitted");
-        if let (Refused::Other(reason), Some(state)) = (&refused, self.peers.get(&connection.peer))
+        if let (Refused::Other(reason), Some(state)) = (&refused, self.peers.get(connection.peer))
             && reason.contains("this identity")
             && !connection.dialled
         {
             let peer = state.peer.clone();
             tracing::warn!(peer = ?peer.id, "another process has the identity of a linked peer; it was refused");
-            self.emit(Event::DuplicateIdentity { peer });
+            self.tell(Event::DuplicateIdentity { peer });
         }
+        let waiting = self.waiting.remove(&connection.id);
         if refused == Refused::Duplicate {
             // The link is, or will be, another connection: whoever waits, waits for the peer.
-            if let Some((_, reply)) = self.waiting.remove(&connection.id) {
-                self.greet(connection.peer, reply);
+            if let Some((_, waiter)) = waiting {
+                self.greet(connection.peer, waiter);
             }
             return;
         }
-        self.dialling.remove(&connection.peer);
-        if let Some((address, reply)) = self.waiting.remove(&connection.id) {
-            let _ = reply.send(Err(join_error(address.to_string(), refused)));
+        self.unreachable(connection.peer, &refused.to_string());
+        if let Some((address, waiter)) = waiting {
+            let _ = waiter.send(Err(join_error(address.to_string(), refused)));
         }
-    }
-
-    fn greet(&mut self, node: NodeId, reply: oneshot::Sender<Result<NodeId, JoinError>>) {
-        if self.peers.get(&node).is_some_and(State::is_ready) {
-            let _ = reply.send(Ok(node));
-        } else {
-            self.greeting.entry(node).or_default().push(reply);
-        }
-    }
-
-    fn spawn_control(&self, id: ConnectionId, control: Arc<Outbox>, stream: Stream) {
-        let inputs = self.inputs.clone();
-        let (reading, writing) = tokio::io::split(stream);
-        tokio::spawn(async move {
-            let reason = tokio::select! {
-                reason = read_packets(reading, id, &inputs) => reason,
-                carried = control.carry(writing) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
-            };
-            control.close();
-            let _ = inputs.send(Input::ControlEnded { connection: id, reason }).await;
-        });
-    }
-
-    fn open_lane(&self, id: ConnectionId) {
-        let opening = self.setup.network.open(id, Protocol::Calls);
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            let result = opening.await;
-            let _ = inputs.send(Input::LaneOpened { connection: id, result }).await;
-        });
     }
 
     fn lane_opened(&mut self, id: ConnectionId, result: std::io::Result<Stream>) {
-        let Some(node) = self.connections.get(&id).map(|pending| pending.connection.peer) else { return };
-        let Some(link) = self.peers.get_mut(&node).and_then(|state| state.link.as_mut()) else { return };
-        if link.connection != id || link.lane.is_some() {
+        let Some(member) = self.linked_over(id) else { return };
+        let Some(link) = self.peers.get_mut(member.node).and_then(|state| state.link.as_mut()) else { return };
+        if link.lane.is_some() {
             return;
         }
         let stream = match result {
             Ok(stream) => stream,
             Err(error) => return self.unlinked(id, &format!("no lane could be opened: {error}")),
         };
-        let lane = Lane::new(node, id, self.setup.network.clone(), self.setup.executor.clone());
+        let lane = Lane::new(member.node, id, self.setup.network.clone(), self.setup.executor.clone());
         link.lane = Some(lane.clone());
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            let reason = lane.run(stream).await;
-            let _ = inputs.send(Input::LaneEnded { connection: id, reason }).await;
-        });
-        self.check_ready(node);
-    }
-
-    fn packet(&mut self, id: ConnectionId, packet: Packet) {
-        let Some(node) = self.connections.get(&id).map(|pending| pending.connection.peer) else { return };
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        let Some(link) = state.link.as_mut().filter(|link| link.connection == id) else { return };
-        let now = Instant::now();
-        link.heard = now;
-        match packet {
-            Packet::Echo { sequence } => self.send(node, &Packet::EchoReply { sequence }),
-            Packet::EchoReply { sequence } => {
-                if sequence == link.echo.sequence && !link.echo.answered {
-                    link.echo.answered = true;
-                    let rtt = now - link.echo.sent;
-                    state.peer.rtt = Some(state.peer.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8));
-                    self.dirty = true;
-                }
-            }
-            Packet::Catalog(delta) => self.catalog(node, delta),
-            Packet::PeersWanted => {
-                link.wants_peers = true;
-                self.tell_peers(node);
-            }
-            Packet::Peers(list) => self.meet(list),
-            Packet::Leaving => self.said_goodbye(node),
-        }
-    }
-
-    fn catalog(&mut self, node: NodeId, delta: catalog::Delta) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if let Err(ignored) = state.copy.apply(delta) {
-            tracing::warn!(peer = ?node, ?ignored, "a catalog change was ignored");
-            return;
-        }
-        state.describe();
-        if let Some(link) = &mut state.link {
-            link.described = true;
-        }
         self.dirty = true;
-        self.check_ready(node);
+        self.errands.run_lane(id, lane, stream);
+        self.step(Input::Callable(member));
     }
 
-    fn tell_peers(&mut self, node: NodeId) {
-        let Some(state) = self.peers.get_mut(&node).filter(|state| state.is_ready()) else { return };
-        if state.link.as_mut().is_some_and(|link| std::mem::take(&mut link.wants_peers)) {
-            let packet = self.peers_packet(node);
-            self.send(node, &packet);
+    /// A connection is gone, whoever closed it.
+    fn closed(&mut self, id: ConnectionId, reason: &str) {
+        self.unlinked(id, reason);
+        let Some(pending) = self.connections.remove(&id) else { return };
+        let peer = pending.connection.peer;
+        self.links.forget(id, peer);
+        if let Some((address, waiter)) = self.waiting.remove(&id) {
+            let (address, reason) = (address.to_string(), format!("the connection was closed: {reason}"));
+            let _ = waiter.send(Err(JoinError::Unreachable { address, reason }));
+        }
+        if !pending.admitted && self.dialling.contains(&peer) {
+            self.unreachable(peer, reason);
         }
     }
 
-    fn peers_packet(&self, asker: NodeId) -> Packet {
-        let linked = self.peers.values().filter(|state| state.is_ready() && state.peer.id != asker);
-        let whereabouts = linked.take(limits::PEERS_MAX).map(|state| Whereabouts {
-            member: Member { node: state.peer.id, incarnation: state.peer.incarnation },
-            addresses: state.peer.addresses.clone(),
-        });
-        Packet::Peers(whereabouts.collect())
+    /// The link over this connection is broken.
+    fn unlinked(&mut self, id: ConnectionId, reason: &str) {
+        let Some(member) = self.linked_over(id) else { return };
+        self.drop_link(id, reason);
+        self.step(Input::Unlinked(member));
+    }
+
+    /// Takes the link over this connection away, if there is one; calls over it end as lost.
+    fn drop_link(&mut self, id: ConnectionId, reason: &str) {
+        let Some(node) = self.connections.get(&id).map(|pending| pending.connection.peer) else { return };
+        if self.peers.unlink(node, id, reason).is_some() {
+            self.links.forget(id, node);
+            self.setup.network.close(id);
+            self.dirty = true;
+        }
+    }
+
+    fn linked_over(&self, id: ConnectionId) -> Option<Member> {
+        let node = self.connections.get(&id)?.connection.peer;
+        self.peers.link(node).filter(|link| link.connection == id).map(|link| link.member)
+    }
+
+    // Those who are looked for.
+
+    fn connect_ended(&mut self, address: Address, waiter: Waiter, result: Result<Connection, DialError>) {
+        let error = match result {
+            Ok(connection) if self.connections.contains_key(&connection.id) => {
+                self.waiting.insert(connection.id, (address, waiter));
+                return;
+            }
+            Ok(connection) => return self.greet(connection.peer, waiter),
+            Err(error) => error,
+        };
+        let address = address.to_string();
+        let _ = waiter.send(Err(match error {
+            DialError::BadAddress { reason, .. } => JoinError::BadAddress { address, reason },
+            DialError::Myself => JoinError::Myself { address },
+            DialError::Unreachable { reason, .. } => JoinError::Unreachable { address, reason },
+            DialError::Stopping => JoinError::Left,
+        }));
+    }
+
+    fn greet(&mut self, node: NodeId, waiter: Waiter) {
+        if self.peers.is_ready(node) {
+            let _ = waiter.send(Ok(node));
+        } else {
+            self.greeting.entry(node).or_default().push(waiter);
+        }
+    }
+
+    /// A peer can be called, and is in the roster with its functions.
+    fn ready(&mut self, peer: Member) {
+        self.tell_peers(peer);
+        for waiter in self.greeting.remove(&peer.node).unwrap_or_default() {
+            let _ = waiter.send(Ok(peer.node));
+        }
+    }
+
+    fn described(&mut self, node: NodeId) {
+        let copy = self.engine.catalog().copy(node);
+        if let (Some(state), Some((_, catalog))) = (self.peers.get_mut(node), copy) {
+            state.describe(catalog);
+            self.dirty = true;
+        }
+    }
+
+    fn peers_wanted(&mut self, from: Member) {
+        if let Some(link) = self.peers.get_mut(from.node).and_then(|state| state.link.as_mut()) {
+            link.wants_peers = true;
+        }
+        if self.peers.is_ready(from.node) {
+            self.tell_peers(from);
+        }
+    }
+
+    fn tell_peers(&mut self, peer: Member) {
+        let link = self.peers.get_mut(peer.node).and_then(|state| state.link.as_mut());
+        if link.is_some_and(|link| std::mem::take(&mut link.wants_peers)) {
+            self.send(peer, &self.peers.whereabouts(peer.node));
+        }
     }
 
     /// Notes those whom a peer knows and this node perhaps does not.
@@ -541,465 +599,56 @@ impl Driver {
     fn meet_next(&mut self) {
         while self.dialling.len() < DIALS_MAX {
             let Some((node, addresses)) = self.strangers.pop_first() else { return };
-            let linked = self.peers.get(&node).is_some_and(|state| state.link.is_some());
-            if node != self.me && !linked && self.dialling.insert(node) {
-                self.dial(Purpose::Meet(node), node, addresses, ADMISSION_MAX);
+            let linked = self.peers.link(node).is_some();
+            if node != self.setup.network.id() && !linked && self.dialling.insert(node) {
+                self.errands.dial(node, addresses, ADMISSION_MAX);
             }
         }
     }
 
-    fn dial(&self, purpose: Purpose, node: NodeId, addresses: Vec<String>, patience: Duration) {
-        let dialling = self.setup.network.dial(addresses.clone(), Some(node));
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            let late = DialError::Unreachable { addresses, reason: format!("no answer within {patience:?}") };
-            let result = tokio::time::timeout(patience, dialling).await.unwrap_or(Err(late));
-            let _ = inputs.send(Input::Dialled { purpose, result }).await;
-        });
-    }
-
-    fn dialled(&mut self, purpose: Purpose, result: Result<Connection, DialError>) {
-        match (purpose, result) {
-            (Purpose::Connect { address, reply }, Ok(connection)) => {
-                if self.connections.contains_key(&connection.id) {
-                    self.waiting.insert(connection.id, (address, reply));
-                } else {
-                    self.greet(connection.peer, reply);
-                }
-            }
-            (Purpose::Connect { address, reply }, Err(error)) => {
-                let address = address.to_string();
-                let error = match error {
-                    DialError::BadAddress { reason, .. } => JoinError::BadAddress { address, reason },
-                    DialError::Myself => JoinError::Myself { address },
-                    DialError::Unreachable { reason, .. } => JoinError::Unreachable { address, reason },
-                    DialError::Stopping => JoinError::Left,
-                };
-                let _ = reply.send(Err(error));
-            }
-            (Purpose::Meet(_) | Purpose::Relink(_), Ok(_)) => {}
-            (Purpose::Meet(node), Err(error)) => {
-                tracing::debug!(peer = ?node, %error, "a peer of a peer cannot be reached");
-                self.dialling.remove(&node);
-            }
-            (Purpose::Relink(node), Err(error)) => self.relink_failed(node, &error),
+    /// The detector asks again as long as it is not told otherwise.
+    fn relink(&mut self, node: NodeId, patience: Duration) {
+        let Some(addresses) = self.peers.get(node).map(|state| state.peer.addresses.clone()) else { return };
+        if self.dialling.len() < DIALS_MAX && self.dialling.insert(node) {
+            self.errands.dial(node, addresses, patience);
         }
     }
 
-    fn relink_failed(&mut self, node: NodeId, error: &DialError) {
-        self.dialling.remove(&node);
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if state.link.is_some() {
-            return;
-        }
-        if !state.known_once {
-            self.peers.remove(&node);
-            self.dirty = true;
-            return;
-        }
-        let Some(redial) = &mut state.redial else { return };
-        redial.delay = (redial.delay * 2).min(REDIAL_DELAY_MAX);
-        redial.at = Instant::now() + redial.delay;
-        if let Some(reason) = redial.decisive.take() {
-            tracing::debug!(peer = ?node, %error, "linking again at once failed");
-            self.failed(node, &reason);
+    fn unreachable(&mut self, node: NodeId, reason: &str) {
+        if self.dialling.remove(&node) {
+            tracing::debug!(peer = ?node, reason, "a node cannot be linked");
+            self.step(Input::Unreachable(node));
         }
     }
 
-    /// A connection is gone, whoever closed it.
-    fn closed(&mut self, id: ConnectionId, reason: &str) {
-        self.unlinked(id, reason);
-        let Some(pending) = self.connections.remove(&id) else { return };
-        self.links.forget(id, pending.connection.peer);
-        if let Some((address, reply)) = self.waiting.remove(&id) {
-            let (address, reason) = (address.to_string(), format!("the connection was closed: {reason}"));
-            let _ = reply.send(Err(JoinError::Unreachable { address, reason }));
-        }
-        if !pending.admitted {
-            self.dialling.remove(&pending.connection.peer);
-        }
-    }
-
-    /// The link over this connection is broken: one immediate attempt decides whether the peer is.
-    fn unlinked(&mut self, id: ConnectionId, reason: &str) {
-        let Some(node) = self.unlink_quietly(id, reason) else { return };
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if state.peer.status == Status::Left {
-            return;
-        }
-        let reason = format!("the link broke: {reason}");
-        state.redial = Some(Redial { at: Instant::now(), delay: REDIAL_DELAY_MIN, decisive: Some(reason.clone()) });
-        if state.peer.status == Status::Alive {
-            state.set_status(Status::Suspected, Some(reason.clone()));
-            let peer = state.peer.clone();
-            self.emit(Event::Suspected { peer, reason });
-        }
-        self.dirty = true;
-        self.redial_due(Instant::now());
-    }
-
-    /// Takes the link over this connection away, if there is one; calls over it end as lost.
-    fn unlink_quietly(&mut self, id: ConnectionId, reason: &str) -> Option<NodeId> {
-        let node = self.connections.get(&id)?.connection.peer;
-        let state = self.peers.get_mut(&node)?;
-        let link = state.link.take_if(|link| link.connection == id)?;
-        link.control.close();
-        if let Some(lane) = link.lane {
-            lane.close(reason);
-        }
-        self.links.forget(id, node);
-        self.setup.network.close(id);
-        self.dirty = true;
-        Some(node)
-    }
-
-    fn said_goodbye(&mut self, node: NodeId) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        state.redial = None;
-        self.left(node);
-    }
-
-    fn check_ready(&mut self, node: NodeId) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if !state.link.as_ref().is_some_and(|link| link.described && link.lane.is_some()) {
-            return;
-        }
-        self.joined(node);
-        self.tell_peers(node);
-        // Whoever waits finds the peer in the roster, and its functions.
-        self.publish();
-        for reply in self.greeting.remove(&node).unwrap_or_default() {
-            let _ = reply.send(Ok(node));
-        }
-    }
-
-    /// A linked peer has described itself.
-    fn joined(&mut self, node: NodeId) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        let before = state.peer.status;
-        if before == Status::Alive {
-            return;
-        }
-        state.set_status(Status::Alive, None);
-        let known = std::mem::replace(&mut state.known_once, true);
-        let peer = state.peer.clone();
-        self.dirty = true;
-        // Whoever reacts to the event finds the peer in the roster.
-        self.publish();
-        self.emit(match before {
-            Status::Suspected => Event::Trusted { peer },
-            Status::Failed | Status::Left if known => Event::Recovered { peer },
-            _ => Event::Joined { peer },
-        });
-    }
-
-    /// A peer is taken for dead.
-    fn failed(&mut self, node: NodeId, reason: &str) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if !matches!(state.peer.status, Status::Alive | Status::Suspected) {
-            return;
-        }
-        state.set_status(Status::Failed, Some(reason.to_owned()));
-        let peer = state.peer.clone();
-        self.dirty = true;
-        self.publish();
-        self.emit(Event::Failed { peer, reason: reason.to_owned() });
-    }
-
-    /// A peer has said goodbye.
-    fn left(&mut self, node: NodeId) {
-        let Some(state) = self.peers.get_mut(&node) else { return };
-        if state.peer.status == Status::Left {
-            return;
-        }
-        let known = state.known_once;
-        state.set_status(Status::Left, None);
-        let peer = state.peer.clone();
-        self.dirty = true;
-        self.publish();
-        if known {
-            self.emit(Event::Left { peer });
-        }
-    }
-
-    fn emit(&self, event: Event) {
-        if let Some(peer) = event.peer() {
-            let reason = peer.reason.as_deref().unwrap_or_default();
-            tracing::info!(peer = peer.id.short(), name = peer.name, reason, "{}", event.name());
-        }
-        // Nobody listens.
-        let _ = self.setup.events.send(event);
-    }
-
-    /// When something is due; at the latest in a second, which shows a stall of this process.
-    fn deadline(&self) -> Instant {
-        let echoes = self.peers.values().filter_map(|state| state.link.as_ref()).map(|link| link.echo.next);
-        let redials = self.peers.values().filter_map(|state| state.redial.as_ref()).map(|redial| redial.at);
-        let admissions = self.connections.values().filter(|pending| !pending.admitted);
-        let admissions = admissions.map(|pending| pending.since + ADMISSION_MAX);
-        let soonest = echoes.chain(redials).chain(admissions).min();
-        let latest = Instant::now() + self.setup.echo.interval.min(Duration::from_secs(1));
-        soonest.map_or(latest, |soonest| soonest.min(latest))
-    }
-
-    fn wake(&mut self, due: Instant) {
-        let now = Instant::now();
-        // This process itself was stopped or starved: others cannot be blamed for what it did not hear.
-        if now - due.min(now) > self.setup.echo.interval && now - self.awake > self.setup.echo.interval {
-            for link in self.peers.values_mut().filter_map(|state| state.link.as_mut()) {
-                link.heard = now;
-            }
-        }
-        self.awake = now;
-        self.echo(now);
-        self.redial_due(now);
-        self.close_strangers(now);
-        self.peers.retain(|_, state| {
-            let gone = matches!(state.peer.status, Status::Failed | Status::Left);
-            !gone || state.peer.since.elapsed().is_ok_and(|age| age < FAILED_LISTED)
-        });
-    }
-
-    fn echo(&mut self, now: Instant) {
-        let Echo { interval, timeout } = self.setup.echo;
-        let mut silent = Vec::new();
-        let mut due = Vec::new();
-        for (node, state) in &mut self.peers {
-            let Some(link) = &mut state.link else { continue };
-            if link.lane.as_ref().is_some_and(|lane| lane.heard()) {
-                link.heard = now;
-            }
-            if now - link.heard >= timeout {
-                silent.push((*node, link.connection));
-            } else if now >= link.echo.next {
-                link.echo.next = now + interval;
-                // An unanswered echo is not repeated under a new number, so that its answer still counts.
-                if link.echo.answered || now - link.echo.sent >= timeout {
-                    link.echo = EchoState { sequence: link.echo.sequence + 1, sent: now, answered: false, ..link.echo };
-                }
-                due.push((*node, link.echo.sequence));
-            }
-        }
-        for (node, sequence) in due {
-            self.send(node, &Packet::Echo { sequence });
-        }
-        for (node, connection) in silent {
-            let reason = format!("no answer for {:.1} s", timeout.as_secs_f64());
-            self.unlink_quietly(connection, &reason);
-            if let Some(state) = self.peers.get_mut(&node) {
-                state.redial = Some(Redial { at: now + REDIAL_DELAY_MIN, delay: REDIAL_DELAY_MIN, decisive: None });
-            }
-            self.failed(node, &reason);
-        }
-    }
-
-    fn redial_due(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        for (node, state) in &mut self.peers {
-            let Some(redial) = state.redial.as_mut().filter(|redial| redial.at <= now) else { continue };
-            // Set forward even if a dial is under way: its failure sets the real time.
-            redial.at = now + redial.delay + jitter(redial.delay);
-            if !self.dialling.contains(node) && self.dialling.len() < DIALS_MAX {
-                let patience = if redial.decisive.is_some() { REDIAL_AT_ONCE_MAX } else { ADMISSION_MAX };
-                due.push((*node, state.peer.addresses.clone(), patience));
-            }
-        }
-        for (node, addresses, patience) in due {
-            self.dialling.insert(node);
-            self.dial(Purpose::Relink(node), node, addresses, patience);
-        }
-    }
-
-    fn close_strangers(&mut self, now: Instant) {
-        let late = |pending: &&mut Pending| !pending.admitted && now - pending.since >= ADMISSION_MAX;
-        for pending in self.connections.values_mut().filter(late) {
-            // Asked again after another period, should it still be there.
-            pending.since = now;
-            self.setup.network.close(pending.connection.id);
-        }
-    }
-
-    fn tell_catalog(&mut self) {
-        let sequence = self.setup.catalog.sequence();
-        let nodes: Vec<_> = self.peers.keys().copied().collect();
-        for node in nodes {
-            let Some(link) = self.peers.get_mut(&node).and_then(|state| state.link.as_mut()) else { continue };
-            let told = std::mem::replace(&mut link.told, sequence);
-            for delta in self.setup.catalog.deltas(told, CATALOG_DELTA_BYTES) {
-                self.send(node, &Packet::Catalog(delta));
-            }
-        }
-    }
-
-    fn send(&self, node: NodeId, packet: &Packet) {
-        let Some(link) = self.peers.get(&node).and_then(|state| state.link.as_ref()) else { return };
-        // A closed outbox means that the link is ending, which comes as an input of its own.
-        let _ = link.control.push(|buffer| {
-            frame::put(buffer, Kind::Control, 0, 0, |body| codec::encode_into(packet, body))
-                .expect("a packet is plain data");
-        });
-    }
+    // What others see.
 
     fn publish(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
-            return;
+        if std::mem::take(&mut self.dirty) {
+            self.setup.roster.publish(self.peers.snapshot());
         }
-        let mut snapshot = Snapshot::default();
-        for (node, state) in &self.peers {
-            snapshot.peers.insert(*node, state.peer.clone());
-            let lane = state.link.as_ref().and_then(|link| link.lane.clone());
-            if let (Status::Alive, Some(lane)) = (state.peer.status, lane) {
-                snapshot
-                    .routes
-                    .insert(*node, Route { lane, functions: state.functions.clone(), workers: state.workers });
-            }
-        }
-        self.setup.roster.publish(snapshot);
     }
 
-    /// Says goodbye to all; the future gives the words time to leave.
-    fn leave(&self) -> impl Future<Output = ()> + use<> {
-        for node in self.peers.keys() {
-            self.send(*node, &Packet::Leaving);
-        }
-        let links = self.peers.values().filter_map(|state| state.link.as_ref());
-        let outboxes: Vec<_> = links.map(|link| link.control.clone()).collect();
-        async move {
-            let sent = async {
-                while outboxes.iter().any(|outbox| !outbox.is_empty()) {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                // What has left the buffers is still in the hands of the connection task.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            };
-            let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
-        }
+    /// Says goodbye to all, and gives the words time to leave.
+    async fn leave(&mut self) {
+        self.step(Input::Leave);
+        let outboxes: Vec<_> = self.peers.links().map(|link| link.control.clone()).collect();
+        let sent = async {
+            while outboxes.iter().any(|outbox| !outbox.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // What has left the buffers is still in the hands of the connection task.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
     }
 
     fn end(&mut self) {
-        for state in self.peers.values_mut() {
-            if let Some(link) = state.link.take() {
-                link.control.close();
-                if let Some(lane) = link.lane {
-                    lane.close("this node has left");
-                }
-            }
-        }
+        let last = self.peers.close("this node has left");
         for id in self.connections.keys() {
             self.setup.network.close(*id);
         }
-        let peers = self.peers.iter().map(|(node, state)| (*node, state.peer.clone())).collect();
-        self.setup.roster.publish(Snapshot { peers, closed: true, ..Snapshot::default() });
-    }
-}
-
-impl State {
-    fn new(member: Member) -> Self {
-        let peer = Peer {
-            id: member.node,
-            incarnation: member.incarnation,
-            name: member.node.short(),
-            addresses: Vec::new(),
-            labels: BTreeMap::new(),
-            status: Status::Joining,
-            rtt: None,
-            functions: Vec::new(),
-            since: SystemTime::now(),
-            reason: None,
-        };
-        Self {
-            peer,
-            copy: catalog::Copy::default(),
-            functions: Arc::default(),
-            workers: 1,
-            link: None,
-            redial: None,
-            known_once: false,
-        }
-    }
-
-    fn set_status(&mut self, status: Status, reason: Option<String>) {
-        self.peer.status = status;
-        self.peer.reason = reason;
-        self.peer.since = SystemTime::now();
-    }
-
-    fn is_ready(&self) -> bool {
-        self.peer.status == Status::Alive
-    }
-
-    /// Reads what the peer's catalog says; what cannot be read is left out.
-    fn describe(&mut self) {
-        let one = |key: &'static str| {
-            self.copy.with_prefix(key).next().filter(|(found, _)| *found == key).map(|(_, value)| value)
-        };
-        if let Some(name) = one(keys::NAME).and_then(|value| std::str::from_utf8(value).ok())
-            && crate::api::builder::check_name(name).is_ok()
-        {
-            self.peer.name = name.to_owned();
-        }
-        if let Some(addresses) = one(keys::ADDRESSES).and_then(|value| codec::decode::<Vec<String>>(value).ok()) {
-            self.peer.addresses = addresses.into_iter().take(limits::ADDRESSES_MAX).collect();
-        }
-        self.workers = one(keys::WORKERS).and_then(|value| codec::decode(value).ok()).unwrap_or(1);
-        if let Some(labels) = one(keys::LABELS).and_then(|value| codec::decode(value).ok()) {
-            self.peer.labels = labels;
-        }
-        let functions = self.copy.with_prefix(keys::FUNCTION).filter_map(|(key, value)| {
-            let name = key.strip_prefix(keys::FUNCTION)?;
-            Some((name.to_owned(), codec::decode::<FunctionEntry>(value).ok()?))
-        });
-        let functions: BTreeMap<_, _> = functions.collect();
-        if *self.functions != functions {
-            self.peer.functions = functions.keys().cloned().collect();
-            self.functions = Arc::new(functions);
-        }
-    }
-}
-
-/// Tries addresses one after the other where no identity is expected, since the swarm takes but one then.
-async fn dial_in_turn(
-    network: &dyn Network,
-    addresses: Vec<libp2p::Multiaddr>,
-    expected: Option<NodeId>,
-) -> Result<Connection, DialError> {
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    if expected.is_some() {
-        return network.dial(addresses, expected).await;
-    }
-    let mut last = DialError::Unreachable { addresses: Vec::new(), reason: "no address is known".into() };
-    for address in addresses {
-        match network.dial(vec![address], None).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-async fn read_packets(mut stream: impl AsyncRead + Unpin, id: ConnectionId, inputs: &mpsc::Sender<Input>) -> String {
-    let mut buffer = ReadBuffer::new(4096);
-    loop {
-        loop {
-            let (packet, taken) = match frame::take(buffer.unread(), limits::CONTROL_FRAME_BYTES_MAX) {
-                Ok(Some((frame, taken))) if frame.kind == Kind::Control => match codec::decode(frame.body) {
-                    Ok(packet) => (packet, taken),
-                    Err(error) => return format!("a packet that cannot be read: {error}"),
-                },
-                Ok(Some(_)) => return "a frame that does not belong on the control stream".into(),
-                Ok(None) => break,
-                Err(error) => return error.to_string(),
-            };
-            buffer.take(taken);
-            if inputs.send(Input::Packet { connection: id, packet }).await.is_err() {
-                return "this node has left".into();
-            }
-        }
-        match buffer.fill(&mut stream).await {
-            Ok(0) => return "closed by the peer".into(),
-            Ok(_) => {}
-            Err(error) => return error.to_string(),
-        }
+        self.setup.roster.publish(last);
     }
 }
 
@@ -1013,12 +662,4 @@ fn join_error(address: String, refused: Refused) -> JoinError {
         Refused::Duplicate => JoinError::Refused { address, reason: "it is linked already".into() },
         Refused::Other(reason) => JoinError::Refused { address, reason },
     }
-}
-
-/// Up to a quarter of the delay, so that those who lost each other do not dial in step.
-fn jitter(delay: Duration) -> Duration {
-    let mut byte = [0; 1];
-    // Without entropy they do, and the admission sorts it out.
-    let _ = getrandom::fill(&mut byte);
-    delay / 1024 * u32::from(byte[0])
 }

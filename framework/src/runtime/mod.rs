@@ -1,7 +1,11 @@
 //! The driver and what it needs from the world: a thread, a clock, a directory.
 
+pub(crate) mod clock;
 pub(crate) mod directory;
 pub(crate) mod driver;
+mod errands;
+mod observe;
+mod peers;
 pub(crate) mod roster;
 
 use std::{future::Future, io, thread};

@@ -4,34 +4,24 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog;
+use super::{catalog, detector};
 use crate::wire::id::Member;
 
 /// One control message between two linked members.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Packet {
-    /// Are you there?
-    Echo {
-        /// Comes back with the answer.
-        sequence: u64,
-    },
-    /// I am here.
-    EchoReply {
-        /// Of the echo that this answers.
-        sequence: u64,
-    },
-    /// My catalog has changed.
-    Catalog(catalog::Delta),
+    /// From detector to detector.
+    Detector(detector::Message),
+    /// From catalog to catalog.
+    Catalog(catalog::Message),
     /// Whom do you know?
     PeersWanted,
     /// Those I am linked to.
     Peers(Vec<Whereabouts>),
-    /// I leave for good and take no more work.
-    Leaving,
 }
 
 /// Where a node can be reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Whereabouts {
     /// Who.
     pub member: Member,
@@ -71,12 +61,14 @@ impl Packet {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Echo { .. } => "echo",
-            Self::EchoReply { .. } => "echo_reply",
-            Self::Catalog(_) => "catalog",
+            Self::Detector(detector::Message::Echo { .. }) => "echo",
+            Self::Detector(detector::Message::EchoReply { .. }) => "echo_reply",
+            Self::Detector(detector::Message::Leaving) => "leaving",
+            Self::Catalog(catalog::Message::Have(_)) => "catalog_have",
+            Self::Catalog(catalog::Message::Delta(_)) => "catalog_delta",
+            Self::Catalog(catalog::Message::Pull(_)) => "catalog_pull",
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
-            Self::Leaving => "leaving",
         }
     }
 }

@@ -24,6 +24,12 @@ pub const CATALOG_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// The most entries that a node may keep in its catalog.
 pub const CATALOG_ENTRIES_MAX: usize = 4096;
 
+/// What a node's catalog may weigh, keys and values together.
+pub const CATALOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most removals that a catalog remembers; beyond it the older half is forgotten, and copies start anew.
+pub const CATALOG_TOMBSTONES_MAX: usize = 1024;
+
 /// The most functions that one lane can name.
 pub const LANE_FUNCTIONS_MAX: usize = 4096;
 

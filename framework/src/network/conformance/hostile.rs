@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use guthi_core::{
-    protocol::{catalog, packet::Packet},
+    protocol::{catalog, detector, packet::Packet},
     wire::{
         codec,
         frame::{self, Kind},
@@ -55,7 +55,7 @@ async fn honest(world: &World) -> Honest {
         executor: Executor::new(id, HashMap::new(), HashMap::new(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
         events: broadcast::channel(16).0,
-        catalog: catalog::Writer::default(),
+        description: Vec::new(),
         echo: Echo::default(),
         fetch_peers: true,
     };
@@ -94,11 +94,11 @@ impl Hostile {
 
     /// Whether the node still keeps the link: it answers an echo on it.
     async fn assert_linked(&mut self, why: &str) {
-        self.control.write_all(&packet(&Packet::Echo { sequence: 77 })).await.unwrap();
+        self.control.write_all(&packet(&Packet::Detector(detector::Message::Echo { sequence: 77 }))).await.unwrap();
         loop {
             let (kind, _, body) = read(&mut self.control).await.unwrap_or_else(|| panic!("the link is gone: {why}"));
             assert_eq!(kind, Kind::Control);
-            if codec::decode(&body) == Ok(Packet::EchoReply { sequence: 77 }) {
+            if codec::decode(&body) == Ok(Packet::Detector(detector::Message::EchoReply { sequence: 77 })) {
                 return;
             }
         }
@@ -238,9 +238,10 @@ async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
             hostile.lane.write_all(&framed(Kind::Reply, flags::REFUSED, b"nonsense")).await.unwrap();
             hostile.lane.write_all(&framed(Kind::Cancel, 0, &[])).await.unwrap();
         }
-        hostile.control.write_all(&packet(&Packet::EchoReply { sequence: 12345 })).await.unwrap();
-        let stale = catalog::Delta { after: 99, sequence: 5, changes: Vec::new() };
-        hostile.control.write_all(&packet(&Packet::Catalog(stale))).await.unwrap();
+        hostile.control.write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345 }))).await.unwrap();
+        let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(1) };
+        let backwards = catalog::Delta { of, after: 99, sequence: 5, floor: 0, changes: Vec::new() };
+        hostile.control.write_all(&packet(&Packet::Catalog(catalog::Message::Delta(backwards)))).await.unwrap();
         // A call behind them is answered.
         hostile.lane.write_all(&framed(Kind::Call, 0, &call(0, Some("missing")))).await.unwrap();
         loop {

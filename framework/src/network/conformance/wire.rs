@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use guthi_core::{
     protocol::{
-        catalog::{Change, Delta},
+        catalog::{Change, Delta, Head, Message},
+        detector,
         packet::{FunctionEntry, Packet, Whereabouts},
     },
     wire::{
@@ -28,17 +29,24 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn packets_keep_their_bytes() {
-    golden(&Packet::Echo { sequence: 300 }, &[0, 0xac, 2]);
-    golden(&Packet::EchoReply { sequence: u64::MAX }, &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
-    let changes =
-        vec![Change { key: "fn/a".into(), value: Some(vec![7, 8]) }, Change { key: "node/name".into(), value: None }];
-    let delta = Packet::Catalog(Delta { after: 1, sequence: 3, changes });
-    golden(&delta, &joined(&[&[2, 1, 3, 2, 4], b"fn/a", &[1, 2, 7, 8, 9], b"node/name", &[0]]));
-    golden(&Packet::PeersWanted, &[3]);
+    let detector = |message, bytes: &[u8]| golden(&Packet::Detector(message), bytes);
+    detector(detector::Message::Echo { sequence: 300 }, &[0, 0, 0xac, 2]);
+    let reply = detector::Message::EchoReply { sequence: u64::MAX };
+    detector(reply, &[0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
+    detector(detector::Message::Leaving, &[0, 2]);
+    let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
+    let head = Head { of, sequence: 300 };
+    golden(&Packet::Catalog(Message::Have(vec![head])), &joined(&[&[1, 0, 1], &[9; 32], &[5, 0xac, 2]]));
+    golden(&Packet::Catalog(Message::Pull(head)), &joined(&[&[1, 2], &[9; 32], &[5, 0xac, 2]]));
+    let change = |key: &str, sequence, value| Change { key: key.into(), sequence, value };
+    let changes = vec![change("fn/a", 2, Some(vec![7, 8])), change("node/name", 3, None)];
+    let delta = Packet::Catalog(Message::Delta(Delta { of, after: 1, sequence: 3, floor: 1, changes }));
+    let bytes = [&[1, 1], &[9; 32][..], &[5, 1, 3, 1, 2, 4], b"fn/a", &[2, 1, 2, 7, 8, 9], b"node/name", &[3, 0]];
+    golden(&delta, &joined(&bytes));
+    golden(&Packet::PeersWanted, &[2]);
     let member = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
     let peers = Packet::Peers(vec![Whereabouts { member, addresses: vec!["/ip4/1.2.3.4".into()] }]);
-    golden(&peers, &joined(&[&[4, 1], &[9; 32], &[5, 1, 12], b"/ip4/1.2.3.4"]));
-    golden(&Packet::Leaving, &[5]);
+    golden(&peers, &joined(&[&[3, 1], &[9; 32], &[5, 1, 12], b"/ip4/1.2.3.4"]));
 }
 
 #[test]

@@ -1,85 +1,336 @@
-use alloc::{string::ToString, vec, vec::Vec};
+use alloc::{format, string::ToString, vec, vec::Vec};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::limits::{CATALOG_ENTRIES_MAX, CATALOG_VALUE_BYTES_MAX};
+use crate::{
+    protocol::{
+        contract::{Effect, Outbox, Protocol, ViewChange},
+        time::Time,
+    },
+    wire::{
+        id::{Incarnation, Member, NodeId},
+        limits::{CATALOG_ENTRIES_MAX, CATALOG_VALUE_BYTES_MAX},
+    },
+};
 
-fn entries(copy: &Copy) -> Vec<(&str, &[u8])> {
-    copy.with_prefix("").collect()
+fn member(number: u8) -> Member {
+    Member { node: NodeId([number; 32]), incarnation: Incarnation(1) }
 }
 
-fn follow(writer: &Writer, copy: &mut Copy, after: u64, bytes_max: usize) {
-    for delta in writer.deltas(after, bytes_max) {
-        copy.apply(delta).unwrap();
+/// Some machines, and what is under way between them, oldest first.
+struct Room {
+    now: Time,
+    machines: Vec<Machine>,
+    under_way: Vec<(Member, Member, Message)>,
+    events: Vec<(usize, Event)>,
+}
+
+impl Room {
+    fn new(count: u8) -> Self {
+        let machines = (0..count).map(|number| Machine::new(member(number), Config::default())).collect();
+        Self { now: Time::default(), machines, under_way: Vec::new(), events: Vec::new() }
+    }
+
+    fn step(&mut self, at: usize, input: impl FnOnce(&mut Machine, Time, &mut Outbox<Effect<Machine>>)) {
+        let mut out = Outbox::new();
+        input(&mut self.machines[at], self.now, &mut out);
+        for effect in out.drain() {
+            match effect {
+                Effect::Send { to, message } => self.under_way.push((member(at as u8), to, message)),
+                Effect::Emit(event) => self.events.push((at, event)),
+            }
+        }
+    }
+
+    fn set(&mut self, at: usize, key: &str, value: &[u8]) {
+        let command = Command::Set { key: key.to_string(), value: value.to_vec() };
+        self.step(at, |machine, now, out| machine.command(now, command, out));
+    }
+
+    fn remove(&mut self, at: usize, key: &str) {
+        self.step(at, |machine, now, out| machine.command(now, Command::Remove { key: key.to_string() }, out));
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        for (at, peer) in [(a, b), (b, a)] {
+            let change = ViewChange::Linked(member(peer as u8));
+            self.step(at, |machine, now, out| machine.view_changed(now, change, out));
+        }
+    }
+
+    fn unlink(&mut self, a: usize, b: usize) {
+        for (at, peer) in [(a, b), (b, a)] {
+            let change = ViewChange::Unlinked(member(peer as u8));
+            self.step(at, |machine, now, out| machine.view_changed(now, change, out));
+        }
+    }
+
+    fn deliver_next(&mut self) {
+        let (from, to, message) = self.under_way.remove(0);
+        self.step(usize::from(to.node.0[0]), |machine, now, out| machine.receive(now, from, message, out));
+    }
+
+    fn deliver_all(&mut self) {
+        while !self.under_way.is_empty() {
+            self.deliver_next();
+        }
+    }
+
+    fn wake(&mut self, at: usize) {
+        self.now = self.machines[at].deadline().expect("it waits for something").max(self.now);
+        self.step(at, |machine, now, out| machine.wake(now, out));
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.under_way.is_empty() && self.machines.iter().all(|machine| machine.deadline().is_none())
+    }
+
+    fn check(&self) {
+        for reader in &self.machines {
+            for writer in &self.machines {
+                assert_eq!(invariant::check_copy(reader, writer), Ok(()));
+            }
+        }
+    }
+
+    fn names_sent(&self) -> Vec<&'static str> {
+        let name = |message: &Message| match message {
+            Message::Have(_) => "have",
+            Message::Delta(_) => "delta",
+            Message::Pull(_) => "pull",
+        };
+        self.under_way.iter().map(|(_, _, message)| name(message)).collect()
     }
 }
 
 #[test]
-fn a_copy_follows_its_writer() {
-    let (mut writer, mut copy) = (Writer::default(), Copy::default());
-    writer.set("fn/a", vec![1]).unwrap();
-    writer.set("name", vec![2]).unwrap();
-    follow(&writer, &mut copy, 0, 1000);
-    let seen = writer.sequence();
-    writer.remove("fn/a");
-    writer.set("fn/b", vec![3]).unwrap();
-    follow(&writer, &mut copy, seen, 1000);
-    assert_eq!(entries(&copy), [("fn/b", &[3][..]), ("name", &[2][..])]);
-    assert_eq!(copy.with_prefix("fn/").count(), 1);
+fn a_link_brings_both_catalogs_over_and_then_there_is_silence() {
+    let mut room = Room::new(2);
+    room.set(0, "name", b"ann");
+    room.set(1, "name", b"bob");
+    room.link(0, 1);
+    assert_eq!(room.names_sent(), ["have", "have"]);
+    room.deliver_all();
+    assert_eq!(room.machines[0].copy(member(1).node).unwrap().1.get("name"), Some(&b"bob"[..]));
+    assert_eq!(room.machines[1].copy(member(0).node).unwrap().1.get("name"), Some(&b"ann"[..]));
+    assert!(room.is_quiet());
 }
 
 #[test]
-fn a_gap_is_not_taken() {
-    let (mut writer, mut copy) = (Writer::default(), Copy::default());
-    writer.set("a", vec![1]).unwrap();
-    writer.set("b", vec![1]).unwrap();
-    let late = writer.deltas(1, 1000).remove(0);
-    assert_eq!(copy.apply(late), Err(Ignored::Gap { copy: 0, delta: 1 }));
-    assert_eq!(entries(&copy), []);
+fn a_change_costs_one_delta_and_one_acknowledgement() {
+    let mut room = Room::new(2);
+    room.link(0, 1);
+    room.deliver_all();
+    room.set(0, "name", b"ann");
+    assert_eq!(room.names_sent(), ["delta"]);
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["have"]);
+    room.deliver_all();
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn a_copy_is_described_once_a_link_and_only_when_it_is_complete() {
+    let mut room = Room::new(2);
+    room.set(0, "name", b"ann");
+    room.link(0, 1);
+    room.deliver_all();
+    room.set(0, "name", b"anna");
+    room.deliver_all();
+    let described = |room: &Room| {
+        room.events.iter().filter(|(at, event)| *at == 1 && *event == Event::Described(member(0))).count()
+    };
+    assert_eq!(described(&room), 1);
+    room.unlink(0, 1);
+    room.set(0, "name", b"anne");
+    room.link(0, 1);
+    // Its own greeting arrives first: the copy that it has is not taken for the present one.
+    room.deliver_next();
+    assert_eq!(described(&room), 1);
+    room.deliver_all();
+    assert_eq!(described(&room), 2);
+}
+
+#[test]
+fn a_lost_delta_is_asked_for_after_the_head_is_repeated() {
+    let mut room = Room::new(2);
+    room.link(0, 1);
+    room.deliver_all();
+    room.set(0, "name", b"ann");
+    room.under_way.clear();
+    room.wake(0);
+    room.deliver_all();
+    assert!(!room.is_quiet(), "the reader waits a moment for what may be under way");
+    room.wake(1);
+    assert_eq!(room.names_sent(), ["pull"]);
+    room.deliver_all();
+    assert_eq!(invariant::check_arrived(&room.machines[1], &room.machines[0]), Ok(()));
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn a_gap_is_asked_for_at_once() {
+    let mut room = Room::new(2);
+    room.link(0, 1);
+    room.deliver_all();
+    room.set(0, "a", b"1");
+    room.under_way.clear();
+    room.set(0, "b", b"2");
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["pull"]);
+    assert_eq!(room.machines[1].copy(member(0).node).unwrap().1.sequence(), 0);
+    room.deliver_all();
+    assert_eq!(invariant::check_arrived(&room.machines[1], &room.machines[0]), Ok(()));
+}
+
+#[test]
+fn a_reader_without_the_writer_asks_others() {
+    let mut room = Room::new(3);
+    room.link(0, 1);
+    room.link(0, 2);
+    room.deliver_all();
+    room.unlink(0, 2);
+    room.set(0, "name", b"ann");
+    room.deliver_all();
+    room.link(1, 2);
+    room.deliver_all();
+    room.wake(2);
+    room.deliver_all();
+    assert_eq!(room.machines[2].copy(member(0).node).unwrap().1.get("name"), Some(&b"ann"[..]));
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn a_writer_that_is_gone_is_asked_for_once_at_each_peer() {
+    let mut room = Room::new(3);
+    room.link(0, 2);
+    room.link(1, 2);
+    room.deliver_all();
+    room.unlink(0, 2);
+    let head = Head { of: member(0), sequence: 9 };
+    room.step(2, |machine, now, out| machine.receive(now, member(1), Message::Have(vec![head]), out));
+    room.wake(2);
+    assert_eq!(room.names_sent(), ["pull"]);
+    room.deliver_all();
+    room.wake(2);
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn a_later_life_begins_with_an_empty_copy_and_an_earlier_one_is_not_heard() {
+    let mut room = Room::new(2);
+    room.set(0, "name", b"ann");
+    room.link(0, 1);
+    room.deliver_all();
+    let later = Member { incarnation: Incarnation(2), ..member(0) };
+    room.step(1, |machine, now, out| machine.view_changed(now, ViewChange::Linked(later), out));
+    assert_eq!(room.machines[1].copy(later.node).unwrap().1.sequence(), 0);
+    let delta = room.machines[0].own().deltas(member(0), 0, 100).remove(0);
+    room.step(1, |machine, now, out| machine.receive(now, member(0), Message::Delta(delta.clone()), out));
+    room.step(1, |machine, now, out| machine.receive(now, later, Message::Delta(delta), out));
+    assert_eq!(room.machines[1].copy(later.node).unwrap().1.sequence(), 0);
+    let ignored = |reason| {
+        room.events.iter().any(|(_, event)| matches!(event, Event::Ignored { reason: why, .. } if *why == reason))
+    };
+    assert!(ignored(Ignored::NotLinked) && ignored(Ignored::NoCopy));
 }
 
 #[test]
 fn setting_the_same_again_is_no_change() {
-    let mut writer = Writer::default();
-    writer.set("a", vec![1]).unwrap();
-    writer.set("a", vec![1]).unwrap();
-    assert_eq!(writer.sequence(), 1);
+    let mut book = Book::default();
+    book.set("a", vec![1]).unwrap();
+    book.set("a", vec![1]).unwrap();
+    assert_eq!(book.sequence(), 1);
 }
 
 #[test]
 fn bounds_hold_on_both_sides() {
-    let mut writer = Writer::default();
+    let mut book = Book::default();
     let large = vec![0; CATALOG_VALUE_BYTES_MAX + 1];
-    assert!(matches!(writer.set("a", large.clone()), Err(Refused::ValueTooLarge { .. })));
+    assert!(matches!(book.set("a", large.clone()), Err(Refused::ValueTooLarge { .. })));
     for entry in 0..CATALOG_ENTRIES_MAX {
-        writer.set(&entry.to_string(), vec![]).unwrap();
+        book.set(&entry.to_string(), vec![]).unwrap();
     }
-    assert_eq!(writer.set("one more", vec![]), Err(Refused::Full));
-    let hostile = Delta { after: 0, sequence: 1, changes: vec![Change { key: "a".to_string(), value: Some(large) }] };
-    assert_eq!(Copy::default().apply(hostile), Err(Ignored::TooLarge));
+    assert_eq!(book.set("one more", vec![]), Err(Refused::Full));
+    book.remove("0");
+    assert_eq!(book.set("one more", vec![]), Ok(()));
+
+    let delta = |changes| Delta { of: member(0), after: 0, sequence: 9, floor: 0, changes };
+    let change =
+        |key: &str, sequence, value: &[u8]| Change { key: key.to_string(), sequence, value: Some(value.to_vec()) };
+    let mut copy = Book::default();
+    assert_eq!(copy.apply(delta(vec![change("a", 1, &large)])), Err(Unfit::TooLarge));
+    assert_eq!(copy.apply(delta(vec![change("a", 2, b""), change("b", 1, b"")])), Err(Unfit::Disordered));
+    assert_eq!(copy.apply(delta(vec![change("a", 1, b""), change("a", 2, b"")])), Err(Unfit::Disordered));
+    assert_eq!(copy.apply(delta(vec![change("a", 10, b"")])), Err(Unfit::Disordered));
+    assert_eq!(copy, Book::default());
+}
+
+#[test]
+fn the_weight_of_a_catalog_is_bounded() {
+    let mut book = Book::default();
+    let full = (0..).find(|number: &u32| book.set(&number.to_string(), vec![0; CATALOG_VALUE_BYTES_MAX]).is_err());
+    assert_eq!(full, Some(63));
+    // What is there can become smaller, and then there is room again.
+    book.set("0", vec![]).unwrap();
+    book.set("x", vec![0; 1000]).unwrap();
 }
 
 proptest! {
     #[test]
-    fn copies_are_equal_whatever_the_cuts(
-        steps in proptest::collection::vec((0u8..6, any::<Option<u8>>(), any::<bool>()), 0..60),
-        bytes_max in 1usize..200,
+    fn copies_are_equal_whatever_is_lost_or_comes_late(
+        steps in proptest::collection::vec((0u8..10, 0u8..3, 0u8..8, any::<u8>()), 0..120),
     ) {
-        let (mut writer, mut early, mut seen) = (Writer::default(), Copy::default(), 0);
-        for (key, value, sync) in steps {
-            match value {
-                Some(value) => writer.set(&key.to_string(), vec![value]).unwrap(),
-                None => writer.remove(&key.to_string()),
+        let mut room = Room::new(3);
+        for (step, node, key, value) in steps {
+            let at = usize::from(node);
+            match step {
+                0..3 => room.set(at, &format!("{key}"), &[value]),
+                3 => room.remove(at, &format!("{key}")),
+                4 => room.link(at, (at + 1) % 3),
+                5 => room.unlink(at, (at + 1) % 3),
+                // One message is lost, comes early, or comes twice.
+                6 if !room.under_way.is_empty() => _ = room.under_way.remove(usize::from(value) % room.under_way.len()),
+                7 if !room.under_way.is_empty() => {
+                    let early = room.under_way.remove(usize::from(value) % room.under_way.len());
+                    room.under_way.insert(0, early.clone());
+                    room.under_way.push(early);
+                }
+                8 if room.machines[at].deadline().is_some() => room.wake(at),
+                _ if !room.under_way.is_empty() => room.deliver_next(),
+                _ => {}
             }
-            if sync {
-                follow(&writer, &mut early, seen, bytes_max);
-                seen = writer.sequence();
+            room.check();
+        }
+        for (a, b) in [(0, 1), (1, 2), (2, 0)] {
+            room.link(a, b);
+        }
+        for _ in 0..50 {
+            room.deliver_all();
+            room.check();
+            for at in 0..3 {
+                if room.machines[at].deadline().is_some() {
+                    room.wake(at);
+                }
             }
         }
-        follow(&writer, &mut early, seen, bytes_max);
-        let mut late = Copy::default();
-        follow(&writer, &mut late, 0, bytes_max);
-        prop_assert_eq!(entries(&early), entries(&late));
+        prop_assert!(room.is_quiet());
+        for (reader, writer) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+            prop_assert_eq!(invariant::check_arrived(&room.machines[reader], &room.machines[writer]), Ok(()));
+        }
     }
+}
+
+#[test]
+fn patience_doubles_up_to_its_bound() {
+    let mut room = Room::new(2);
+    room.step(0, |machine, now, out| machine.view_changed(now, ViewChange::Linked(member(1)), out));
+    let pauses = (0..7).map(|_| {
+        let before = room.now;
+        room.wake(0);
+        room.now.saturating_since(before)
+    });
+    let pauses: Vec<_> = pauses.map(|pause| pause.as_secs()).collect();
+    assert_eq!(pauses, [1, 1, 2, 4, 8, 10, 10]);
 }

@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use crate::protocol::bugs::Bugs;
+
 /// How one map call is scheduled; the defaults suit a local network.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -27,6 +29,8 @@ pub struct Config {
     /// The most items that [`Machine::appetite`](super::Machine::appetite) asks to have pending.
     /// Default 262,144.
     pub pending_max: u64,
+    /// The rule that is broken on purpose.
+    pub bugs: Bugs,
 }
 
 impl Default for Config {
@@ -41,6 +45,7 @@ impl Default for Config {
             rest_min: Duration::from_millis(5),
             rest_max: Duration::from_secs(1),
             pending_max: 1 << 18,
+            bugs: Bugs::NONE,
         }
     }
 }

@@ -10,6 +10,8 @@ use super::state::{Batch, Parcel, Pending, Standing};
 use super::straggler::Look;
 use super::worker::Worker;
 use super::{BatchId, Config, Effect, Outcome, Runs, Strange};
+use crate::protocol::bugs::{Bug, Bugs};
+use crate::protocol::contract::Outbox;
 use crate::protocol::time::Time;
 
 /// The ledger of one map call, kept by its caller; `W` names a worker.
@@ -51,7 +53,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     // Inputs: the caller's side.
 
     /// `count` more items are there; they get the next free indices.
-    pub fn offer(&mut self, now: Time, count: u64, out: &mut Vec<Effect<W>>) {
+    pub fn offer(&mut self, now: Time, count: u64, out: &mut Outbox<Effect<W>>) {
         if self.refuses_input(out) {
             return;
         }
@@ -66,7 +68,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     }
 
     /// There will be no more items.
-    pub fn finish_input(&mut self, now: Time, out: &mut Vec<Effect<W>>) {
+    pub fn finish_input(&mut self, now: Time, out: &mut Outbox<Effect<W>>) {
         if self.refuses_input(out) {
             return;
         }
@@ -75,7 +77,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     }
 
     /// Ends the map at once; what is out is cancelled, and nothing more is counted.
-    pub fn cancel(&mut self, out: &mut Vec<Effect<W>>) {
+    pub fn cancel(&mut self, out: &mut Outbox<Effect<W>>) {
         if self.over {
             return ignore(Strange::Over, out);
         }
@@ -86,7 +88,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     /// A worker came that runs `parallelism` batches at a time (none is taken for one), or one
     /// that is here changed that number.
-    pub fn worker_joined(&mut self, now: Time, worker: W, parallelism: u32, out: &mut Vec<Effect<W>>) {
+    pub fn worker_joined(&mut self, now: Time, worker: W, parallelism: u32, out: &mut Outbox<Effect<W>>) {
         if self.over {
             return ignore(Strange::Over, out);
         }
@@ -100,7 +102,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     /// A worker is gone. What only it held goes back to the front with one more loss, or ends as
     /// unknown if it must run only once.
-    pub fn worker_lost(&mut self, now: Time, worker: W, out: &mut Vec<Effect<W>>) {
+    pub fn worker_lost(&mut self, now: Time, worker: W, out: &mut Outbox<Effect<W>>) {
         if self.over {
             return ignore(Strange::Over, out);
         }
@@ -123,14 +125,16 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         batch: BatchId,
         busy: Option<Duration>,
         outcomes: &[Outcome],
-        out: &mut Vec<Effect<W>>,
+        out: &mut Outbox<Effect<W>>,
     ) {
         let Some(answered) = self.take_back(now, worker, batch, out) else { return };
-        if answered.standing == Standing::Cancelled {
+        if answered.standing == Standing::Cancelled && !self.config.bugs.has(Bug::ItemCountedTwice) {
+            out.reached("schedule: a second copy answered");
             ignore(Strange::Superseded, out);
         } else if usize::try_from(answered.items.len()) == Ok(outcomes.len()) {
             self.accept(now, batch, &answered, busy, outcomes, out);
         } else {
+            out.reached("schedule: an answer that does not fit its batch");
             ignore(Strange::WrongCount, out);
             self.lose_copy(batch, &answered, out);
         }
@@ -139,9 +143,10 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     /// A worker would not take a batch, because it has too much to do, or dropped it unrun.
     /// The items go back, no attempt is counted, and the worker is left alone for a growing while.
-    pub fn worker_refused(&mut self, now: Time, worker: W, batch: BatchId, out: &mut Vec<Effect<W>>) {
+    pub fn worker_refused(&mut self, now: Time, worker: W, batch: BatchId, out: &mut Outbox<Effect<W>>) {
         let Some(refused) = self.take_back(now, worker, batch, out) else { return };
         if refused.standing == Standing::Live {
+            out.reached("schedule: a batch refused");
             self.rest(now, worker);
             self.drop_copy(batch, &refused, 0, out);
         }
@@ -150,7 +155,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     /// The end of a worker's rest, or time to look for stragglers. Early, late and repeated wakes
     /// do no harm.
-    pub fn wake(&mut self, now: Time, out: &mut Vec<Effect<W>>) {
+    pub fn wake(&mut self, now: Time, out: &mut Outbox<Effect<W>>) {
         self.go_on(now, out);
     }
 
@@ -202,7 +207,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     // Answers.
 
     /// The batch that `worker` answers; it is no longer held, but still a copy of its parcel.
-    fn take_back(&mut self, now: Time, worker: W, id: BatchId, out: &mut Vec<Effect<W>>) -> Option<Batch<W>> {
+    fn take_back(&mut self, now: Time, worker: W, id: BatchId, out: &mut Outbox<Effect<W>>) -> Option<Batch<W>> {
         if self.over {
             ignore(Strange::Over, out);
             return None;
@@ -225,7 +230,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         batch: &Batch<W>,
         busy: Option<Duration>,
         outcomes: &[Outcome],
-        out: &mut Vec<Effect<W>>,
+        out: &mut Outbox<Effect<W>>,
     ) {
         let spent = busy.or_else(|| Some(now.saturating_since(batch.started?)));
         let elapsed = share(spent, batch.items.len());
@@ -241,14 +246,25 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         match batch.standing {
             Standing::Live if outcomes.contains(&Outcome::Returned) => self.rest(now, batch.worker),
             Standing::Live => self.measure(now, batch, busy, spent),
-            Standing::Lost | Standing::Cancelled => self.close_counted_parcels(out),
+            Standing::Lost | Standing::Cancelled => {
+                out.reached("schedule: a lost worker answered after all");
+                self.close_counted_parcels(out);
+            }
         }
         self.drop_copy(id, batch, 0, out);
     }
 
     /// The one place where an item becomes counted (M1): answers with those that were not.
     fn count(&mut self, items: &Range<u64>, batch: &Batch<W>) -> Vec<Range<u64>> {
-        let new = self.counted.missing(items);
+        let mut new = self.counted.missing(items);
+        let again = match batch.standing {
+            Standing::Cancelled => self.config.bugs.has(Bug::ItemCountedTwice),
+            Standing::Lost => self.config.bugs.has(Bug::LateResultCounted),
+            Standing::Live => false,
+        };
+        if again {
+            new = vec![items.clone()];
+        }
         for run in &new {
             self.counted.insert(run.clone());
             match self.parcels.get_mut(&batch.parcel).filter(|_| batch.standing == Standing::Live) {
@@ -289,7 +305,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
 
     // Losses.
 
-    fn lose_batch(&mut self, id: BatchId, out: &mut Vec<Effect<W>>) {
+    fn lose_batch(&mut self, id: BatchId, out: &mut Outbox<Effect<W>>) {
         let Some(batch) = self.batches.remove(&id) else { return };
         if batch.standing != Standing::Live {
             return;
@@ -300,11 +316,13 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         }
     }
 
-    fn lose_copy(&mut self, id: BatchId, batch: &Batch<W>, out: &mut Vec<Effect<W>>) {
+    fn lose_copy(&mut self, id: BatchId, batch: &Batch<W>, out: &mut Outbox<Effect<W>>) {
         if self.config.once && batch.standing == Standing::Live {
             for run in batch.items.iter() {
-                let unknown = self.count(&run, batch);
-                out.extend(unknown.into_iter().map(|items| Effect::Unknown { items }));
+                for items in self.count(&run, batch) {
+                    out.reached("schedule: an item that must run once is unknown");
+                    out.push(Effect::Unknown { items });
+                }
             }
         }
         self.drop_copy(id, batch, 1, out);
@@ -319,18 +337,22 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     // Parcels.
 
     /// A batch is out no longer.
-    fn drop_copy(&mut self, id: BatchId, batch: &Batch<W>, losses: u32, out: &mut Vec<Effect<W>>) {
+    fn drop_copy(&mut self, id: BatchId, batch: &Batch<W>, losses: u32, out: &mut Outbox<Effect<W>>) {
         if batch.standing != Standing::Live {
             return;
         }
         if let Some(parcel) = self.parcels.get_mut(&batch.parcel) {
             parcel.copies.retain(|&copy| copy != id);
             parcel.losses += losses;
+            let forgotten = if losses > 0 { Bug::LostItemForgotten } else { Bug::RefusedItemForgotten };
+            if self.config.bugs.has(forgotten) && parcel.copies.is_empty() {
+                self.parcels.remove(&batch.parcel);
+            }
             self.close(batch.parcel, out);
         }
     }
 
-    fn close_counted_parcels(&mut self, out: &mut Vec<Effect<W>>) {
+    fn close_counted_parcels(&mut self, out: &mut Outbox<Effect<W>>) {
         let counted = self.parcels.iter().filter(|(_, parcel)| parcel.items.is_empty());
         let counted: Vec<BatchId> = counted.map(|(&id, _)| id).collect();
         for parcel in counted {
@@ -339,7 +361,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     }
 
     /// Ends a parcel of which everything is counted, or nothing is out.
-    fn close(&mut self, id: BatchId, out: &mut Vec<Effect<W>>) {
+    fn close(&mut self, id: BatchId, out: &mut Outbox<Effect<W>>) {
         let Some(parcel) = self.parcels.get(&id) else { return };
         if !parcel.items.is_empty() && !parcel.copies.is_empty() {
             return;
@@ -353,12 +375,13 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         self.give_back(&parcel, out);
     }
 
-    fn give_back(&mut self, parcel: &Parcel, out: &mut Vec<Effect<W>>) {
+    fn give_back(&mut self, parcel: &Parcel, out: &mut Outbox<Effect<W>>) {
         let Some(item) = parcel.items.first() else { return };
         // Copies of one parcel can be lost together: then nobody knows which of its items is to blame, and each gets
         // its last chance alone.
         let alone = parcel.items.len() == 1;
         if parcel.losses >= self.config.attempts && (alone || self.config.attempts <= 1) {
+            out.reached("schedule: an item condemned");
             self.end(out);
             out.push(Effect::Poisoned { item });
             return;
@@ -369,12 +392,12 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         }
     }
 
-    fn end(&mut self, out: &mut Vec<Effect<W>>) {
+    fn end(&mut self, out: &mut Outbox<Effect<W>>) {
         self.over = true;
         self.wake_at = None;
         let live = self.batches.iter().filter(|(_, batch)| batch.standing == Standing::Live);
         let here = live.filter(|(_, batch)| self.workers.contains_key(&batch.worker));
-        out.extend(here.map(|(&id, batch)| Effect::Cancel { worker: batch.worker, batch: id }));
+        here.for_each(|(&id, batch)| out.push(Effect::Cancel { worker: batch.worker, batch: id }));
         self.batches.clear();
         self.parcels.clear();
         self.pending = Pending::default();
@@ -384,7 +407,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     // Assignments.
 
     /// After every input: end, or give work to whoever can take some.
-    fn go_on(&mut self, now: Time, out: &mut Vec<Effect<W>>) {
+    fn go_on(&mut self, now: Time, out: &mut Outbox<Effect<W>>) {
         if self.over {
             return;
         }
@@ -395,10 +418,14 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         self.assign_pending(now, out);
         let look = self.duplicate_stragglers(now, out);
         self.wake_at = self.next_wake(now, look);
-        debug_assert_eq!(invariant::check(self), Ok(()));
+        debug_assert!(
+            self.config.bugs != Bugs::NONE || invariant::check(self) == Ok(()),
+            "{:?}",
+            invariant::check(self)
+        );
     }
 
-    fn assign_pending(&mut self, now: Time, out: &mut Vec<Effect<W>>) {
+    fn assign_pending(&mut self, now: Time, out: &mut Outbox<Effect<W>>) {
         if self.pending.is_empty() {
             return;
         }
@@ -412,7 +439,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         }
     }
 
-    fn assign(&mut self, now: Time, worker: W, parcel: BatchId, items: Runs, out: &mut Vec<Effect<W>>) {
+    fn assign(&mut self, now: Time, worker: W, parcel: BatchId, items: Runs, out: &mut Outbox<Effect<W>>) {
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         let (Some(holder), Some(sent)) = (self.workers.get_mut(&worker), self.parcels.get_mut(&parcel)) else { return };
@@ -442,13 +469,15 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     // Stragglers.
 
     /// With nothing pending, idle workers run late parcels a second time; whoever answers first counts.
-    fn duplicate_stragglers(&mut self, now: Time, out: &mut Vec<Effect<W>>) -> Look<W> {
-        if self.config.once || !self.pending.is_empty() {
+    fn duplicate_stragglers(&mut self, now: Time, out: &mut Outbox<Effect<W>>) -> Look<W> {
+        let must_run_once = self.config.once && !self.config.bugs.has(Bug::OnceCopied);
+        if must_run_once || !self.pending.is_empty() {
             return Look::Nothing;
         }
         loop {
             let look = self.look_for_stragglers(now);
             let Look::Late { parcel, worker } = look else { return look };
+            out.reached("schedule: a late parcel copied");
             let items = self.parcels[&parcel].items.clone();
             self.assign(now, worker, parcel, items, out);
         }
@@ -464,7 +493,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
         }
     }
 
-    fn refuses_input(&self, out: &mut Vec<Effect<W>>) -> bool {
+    fn refuses_input(&self, out: &mut Outbox<Effect<W>>) -> bool {
         if self.over {
             ignore(Strange::Over, out);
         } else if !self.input_open {
@@ -474,7 +503,7 @@ impl<W: Copy + Ord + Debug> Machine<W> {
     }
 }
 
-fn ignore<W>(reason: Strange, out: &mut Vec<Effect<W>>) {
+fn ignore<W>(reason: Strange, out: &mut Outbox<Effect<W>>) {
     out.push(Effect::Ignored { reason });
 }
 

@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{BatchId, Config, Effect, Machine, Outcome, Runs, Strange, invariant};
+use crate::protocol::contract::Outbox;
+use crate::protocol::random::Random;
 use crate::protocol::time::Time;
 
 /// A machine with its audience: it notes every effect and objects when the map breaks its word.
@@ -139,11 +141,11 @@ impl Theatre {
         }
     }
 
-    fn input(&mut self, act: impl FnOnce(&mut Machine<u8>, Time, &mut Vec<Effect<u8>>)) {
-        let mut out = Vec::new();
+    fn input(&mut self, act: impl FnOnce(&mut Machine<u8>, Time, &mut Outbox<Effect<u8>>)) {
+        let mut out = Outbox::new();
         act(&mut self.machine, self.now, &mut out);
         assert_eq!(invariant::check(&self.machine), Ok(()));
-        for effect in out {
+        for effect in out.drain() {
             self.see(effect);
         }
         assert_eq!(self.machine.is_over(), self.finished || self.poisoned.is_some());
@@ -215,22 +217,5 @@ impl Theatre {
         let Some(item) = self.poisoned else { return assert!(self.finished) };
         let losses = self.losses.get(&item).copied().unwrap_or(0);
         assert!(losses >= self.machine.config.attempts, "item {item} is condemned after {losses} losses");
-    }
-}
-
-/// Splitmix64: the random histories' only source.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
     }
 }

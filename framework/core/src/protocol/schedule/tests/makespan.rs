@@ -8,7 +8,8 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::super::{BatchId, Config, Effect, Machine, Outcome, Runs};
-use super::Random;
+use crate::protocol::contract::Outbox;
+use crate::protocol::random::Random;
 use crate::protocol::time::Time;
 
 const MICRO: u64 = 1_000;
@@ -256,10 +257,10 @@ impl World {
         }
     }
 
-    fn input(&mut self, act: impl FnOnce(&mut Machine<usize>, Time, &mut Vec<Effect<usize>>)) {
-        let mut out = Vec::new();
+    fn input(&mut self, act: impl FnOnce(&mut Machine<usize>, Time, &mut Outbox<Effect<usize>>)) {
+        let mut out = Outbox::new();
         act(&mut self.machine, Time::from_nanos(self.now), &mut out);
-        for effect in out {
+        for effect in out.drain() {
             match effect {
                 Effect::Assign { worker, batch, items, duplicate } => {
                     self.batches += 1;
@@ -285,7 +286,7 @@ impl World {
 /// Costs around `mean`, spread like a bell over their logarithm: most are
 /// small, and some are fifty times as long as others.
 fn uneven(count: u64, mean: u64, seed: u64) -> Vec<u64> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut costs = Vec::new();
     for _ in 0..count {
         // The sum of twelve dice is bell-shaped, and 36 is its deviation; each step of 24 doubles the cost.
@@ -365,7 +366,7 @@ fn a_worker_that_stops_silently_is_replaced_without_being_lost() {
 #[test]
 fn workers_that_are_lost_and_come_back_cost_only_what_they_held() {
     for seed in 0..10 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut nodes = vec![PLAIN; 4];
         // Worker 0 stays; each of the others leaves every 200 to 400 ms, for 50 to 100 ms.
         for node in &mut nodes[1..] {

@@ -19,7 +19,7 @@ struct History {
 
 impl History {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let config = Config {
             attempts: [1, 2, 3, 3, 20][random.below(5) as usize],
             once: random.below(4) == 0,
@@ -57,7 +57,7 @@ impl History {
                 self.theatre.offer(count);
             }
             7 if self.left_to_offer == 0 => self.theatre.finish_input(),
-            8..=10 => self.theatre.pass(1_000_000 << self.random.0.count_ones().min(12)),
+            8..=10 => self.theatre.pass(1_000_000 << self.random.next().count_ones().min(12)),
             11..=13 => _ = self.theatre.wait_for_wake(),
             14 | 15 => self.answer_again(),
             16 => self.answer_the_late(),

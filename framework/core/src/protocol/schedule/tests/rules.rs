@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::super::Outcome::{Failed, Returned, Succeeded};
 use super::super::{BatchId, Config, Effect, Machine, Strange, invariant};
 use super::{Random, Theatre};
+use crate::protocol::contract::Outbox;
 use crate::protocol::time::Time;
 
 const MILLI: u64 = 1_000_000;
@@ -63,20 +64,20 @@ fn an_open_input_keeps_a_counted_map_alive() {
 #[test]
 fn a_cancelled_map_cancels_what_is_out_and_ignores_the_rest() {
     let mut machine = Machine::new(Config::default());
-    let (now, mut out) = (Time::from_nanos(0), Vec::new());
+    let (now, mut out) = (Time::from_nanos(0), Outbox::new());
     machine.worker_joined(now, 'a', 1, &mut out);
     machine.offer(now, 3, &mut out);
-    out.clear();
+    out.drain();
     machine.cancel(&mut out);
     let cancel = |batch| Effect::Cancel { worker: 'a', batch: BatchId(batch) };
-    assert_eq!(out, [cancel(0), cancel(1)]);
+    assert_eq!(out.effects(), [cancel(0), cancel(1)]);
     assert!(machine.is_over() && machine.deadline().is_none() && machine.appetite() == 0);
-    out.clear();
+    out.drain();
     machine.done(now, 'a', BatchId(0), None, &[Succeeded], &mut out);
     machine.wake(now, &mut out);
     machine.worker_lost(now, 'a', &mut out);
     machine.cancel(&mut out);
-    assert_eq!(out, vec![Effect::Ignored { reason: Strange::Over }; 3]);
+    assert_eq!(out.effects(), vec![Effect::Ignored { reason: Strange::Over }; 3]);
 }
 
 // Batches.
@@ -161,21 +162,21 @@ fn the_last_items_are_not_queued_at_a_busy_worker() {
 #[test]
 fn elapsed_and_places_in_the_answer_are_told() {
     let mut machine = Machine::new(Config::default());
-    let (now, mut out) = (Time::from_nanos(0), Vec::new());
+    let (now, mut out) = (Time::from_nanos(0), Outbox::new());
     machine.worker_joined(now, 'a', 1, &mut out);
     machine.offer(now, 100, &mut out);
     let later = now + Duration::from_millis(1);
     machine.done(later, 'a', BatchId(0), Some(Duration::from_micros(10)), &[Succeeded], &mut out);
-    out.clear();
+    out.drain();
     // Items 2 to 5.
     machine.done(later, 'a', BatchId(1), None, &[Failed], &mut out);
-    out.clear();
+    out.drain();
     let answer = [Succeeded, Failed, Failed, Returned];
     machine.done(later, 'a', BatchId(2), Some(Duration::from_micros(8)), &answer, &mut out);
     let elapsed = Duration::from_micros(2);
     let complete =
         |items, offset, outcome| Effect::Complete { worker: 'a', batch: BatchId(2), items, offset, outcome, elapsed };
-    assert_eq!(out[..2], [complete(2..3, 0, Succeeded), complete(3..5, 1, Failed)]);
+    assert_eq!(out.effects()[..2], [complete(2..3, 0, Succeeded), complete(3..5, 1, Failed)]);
     assert_eq!((machine.counted(), machine.pending()), (5, 100 - 5 - 4));
 }
 
@@ -196,7 +197,7 @@ fn what_a_lost_worker_held_goes_to_the_front() {
 #[test]
 fn an_item_that_kills_its_workers_is_named_and_no_other() {
     for (seed, killer) in [0, 1, 7, 777, 2_999].into_iter().cycle().take(30).enumerate() {
-        let mut random = Random(seed as u64);
+        let mut random = Random::new(seed as u64);
         let attempts = 2 + seed as u32 % 2;
         let mut theatre = Theatre::with_items(Config { attempts, ..Config::default() }, 3_000);
         let mut deaths = 0;
@@ -479,12 +480,12 @@ fn an_answer_of_the_wrong_length_is_a_lost_attempt() {
 #[test]
 fn extreme_figures_do_not_overflow() {
     let mut machine = Machine::new(Config { attempts: u32::MAX, rest_max: Duration::MAX, ..Config::default() });
-    let (now, mut out) = (Time::from_nanos(0), Vec::new());
+    let (now, mut out) = (Time::from_nanos(0), Outbox::new());
     machine.worker_joined(now, 'a', u32::MAX, &mut out);
     machine.worker_joined(now, 'b', 0, &mut out);
     machine.offer(now, u64::MAX, &mut out);
     machine.offer(now, 1, &mut out);
-    assert_eq!(out.last(), Some(&Effect::Ignored { reason: Strange::InputFinished }));
+    assert_eq!(out.effects().last(), Some(&Effect::Ignored { reason: Strange::InputFinished }));
     let end = Time::from_nanos(u64::MAX);
     for batch in 0..100 {
         let worker = if batch == 1 { 'b' } else { 'a' };
@@ -519,7 +520,7 @@ fn the_appetite_follows_the_pace_and_ends_with_the_input() {
 #[test]
 fn items_that_were_lost_together_get_their_last_chance_alone() {
     let mut machine = Machine::new(Config { attempts: 2, ..Config::default() });
-    let (mut out, mut now) = (Vec::new(), Time::from_nanos(0));
+    let (mut out, mut now) = (Outbox::new(), Time::from_nanos(0));
     machine.worker_joined(now, 1, 1, &mut out);
     machine.offer(now, 100, &mut out);
     machine.finish_input(now, &mut out);
@@ -528,7 +529,7 @@ fn items_that_were_lost_together_get_their_last_chance_alone() {
     let mut copied = false;
     for _ in 0..1000 {
         let mut answers = Vec::new();
-        for effect in out.drain(..) {
+        for effect in out.drain() {
             match effect {
                 Effect::Assign { worker: 1, batch, items, .. } if items.len() == 1 => answers.push((1, batch, items)),
                 Effect::Assign { worker: 2, items, duplicate: true, .. } if items.len() > 1 => copied = true,
@@ -555,5 +556,5 @@ fn items_that_were_lost_together_get_their_last_chance_alone() {
     assert!(!machine.is_over(), "nobody knows whom to blame: {out:?}");
     machine.worker_joined(now, 3, 1, &mut out);
     let alone = |effect: &Effect<u32>| matches!(effect, Effect::Assign { worker: 3, items, .. } if items.len() == 1);
-    assert!(out.iter().any(alone), "{out:?}");
+    assert!(out.effects().iter().any(alone), "{out:?}");
 }

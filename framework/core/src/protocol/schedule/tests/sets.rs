@@ -8,7 +8,7 @@ use super::{Random, Runs};
 #[test]
 fn runs_agree_with_a_set_of_single_items() {
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (mut runs, mut set) = (Runs::default(), BTreeSet::new());
         for _ in 0..60 {
             let start = random.below(40);

@@ -1,0 +1,106 @@
+//! Faults planted on purpose, so that the tests can be tested.
+//!
+//! Whoever believes a simulator should ask what it would have missed. With the feature `bugs`, and only then, a machine
+//! can be told to break one of its rules; `cargo sim --bugs` shows that each breach is noticed. Without the feature
+//! [`Bugs`] has no size, and [`has`](Bugs::has) is `false` at compile time.
+
+/// Which rule is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bug {
+    /// Catalog: a delta that does not continue the copy is applied.
+    DeltaOutOfOrder,
+    /// Catalog: a gap is noticed, and nobody is asked for what is missing.
+    GapNotPulled,
+    /// Catalog: a head that was not acknowledged is not repeated.
+    HeadNotRepeated,
+    /// Catalog: what an earlier life of the node has said is taken for its own.
+    StaleLifeAccepted,
+    /// Catalog: a removed entry leaves nothing behind, so whoever was away never hears of the removal.
+    TombstoneForgotten,
+    /// Schedule: an item is counted again when a second copy is answered.
+    ItemCountedTwice,
+    /// Schedule: what a lost worker held is forgotten.
+    LostItemForgotten,
+    /// Schedule: the late answer of a worker that was lost counts although the item has been counted.
+    LateResultCounted,
+    /// Schedule: what a worker refused is not given to anybody else.
+    RefusedItemForgotten,
+    /// Schedule: a function that must run once is copied to a second worker when it is late.
+    OnceCopied,
+    /// Detector: silence is not noticed while the link looks healthy.
+    SilenceIgnored,
+    /// Detector: a stall of this process is blamed on its peers.
+    StallBlamedOnPeers,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::DeltaOutOfOrder,
+        Self::GapNotPulled,
+        Self::HeadNotRepeated,
+        Self::StaleLifeAccepted,
+        Self::TombstoneForgotten,
+        Self::ItemCountedTwice,
+        Self::LostItemForgotten,
+        Self::LateResultCounted,
+        Self::RefusedItemForgotten,
+        Self::OnceCopied,
+        Self::SilenceIgnored,
+        Self::StallBlamedOnPeers,
+    ];
+
+    /// The name for the command line, such as `gap-not-pulled`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeltaOutOfOrder => "delta-out-of-order",
+            Self::GapNotPulled => "gap-not-pulled",
+            Self::HeadNotRepeated => "head-not-repeated",
+            Self::StaleLifeAccepted => "stale-life-accepted",
+            Self::TombstoneForgotten => "tombstone-forgotten",
+            Self::ItemCountedTwice => "item-counted-twice",
+            Self::LostItemForgotten => "lost-item-forgotten",
+            Self::LateResultCounted => "late-result-counted",
+            Self::RefusedItemForgotten => "refused-item-forgotten",
+            Self::OnceCopied => "once-copied",
+            Self::SilenceIgnored => "silence-ignored",
+            Self::StallBlamedOnPeers => "stall-blamed-on-peers",
+        }
+    }
+}
+
+/// The faults planted in one machine: none, or one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bugs {
+    #[cfg(feature = "bugs")]
+    planted: Option<Bug>,
+}
+
+impl Bugs {
+    /// A machine that keeps its rules.
+    pub const NONE: Self = Self {
+        #[cfg(feature = "bugs")]
+        planted: None,
+    };
+
+    /// A machine that breaks this rule.
+    #[cfg(feature = "bugs")]
+    #[must_use]
+    pub const fn plant(bug: Bug) -> Self {
+        Self { planted: Some(bug) }
+    }
+
+    /// Whether this rule is to be broken.
+    #[must_use]
+    #[inline]
+    pub fn has(self, bug: Bug) -> bool {
+        #[cfg(feature = "bugs")]
+        return self.planted == Some(bug);
+        #[cfg(not(feature = "bugs"))]
+        {
+            let _ = bug;
+            false
+        }
+    }
+}

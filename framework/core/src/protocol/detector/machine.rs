@@ -1,0 +1,480 @@
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::time::Duration;
+
+use super::Message;
+use crate::{
+    protocol::{
+        bugs::{Bug, Bugs},
+        contract::{self, Effect, Protocol, ViewChange},
+        random::Random,
+        time::Time,
+    },
+    wire::id::{Member, NodeId},
+};
+
+type Outbox = contract::Outbox<Effect<Machine>>;
+
+/// What one node knows about the life of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    config: Config,
+    random: Random,
+    peers: BTreeMap<NodeId, Peer>,
+    /// When this machine was to be woken at the latest. An input long after it shows that this process was stopped.
+    expected: Option<Time>,
+}
+
+/// How patient the detector is. All are durations of this node's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Config {
+    /// Time between two echoes to a peer.
+    pub interval: Duration,
+    /// Silence after which a peer is taken for dead; at least three intervals.
+    pub timeout: Duration,
+    /// The decisive attempt to link again may take so long.
+    pub relink_decisive_max: Duration,
+    /// The other attempts may take so long.
+    pub relink_max: Duration,
+    /// The pause after the first attempt; it doubles with each.
+    pub relink_delay_min: Duration,
+    /// The longest pause between two attempts.
+    pub relink_delay_max: Duration,
+    /// Who has failed or left is forgotten after so long.
+    pub forget_after: Duration,
+    /// The rule that is broken on purpose.
+    pub bugs: Bugs,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(250),
+            timeout: Duration::from_secs(2),
+            relink_decisive_max: Duration::from_secs(1),
+            relink_max: Duration::from_secs(10),
+            relink_delay_min: Duration::from_millis(250),
+            relink_delay_max: Duration::from_secs(30),
+            forget_after: Duration::from_secs(24 * 3600),
+            bugs: Bugs::NONE,
+        }
+    }
+}
+
+/// What the node may tell or ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A linked peer has described itself and can be called.
+    Ready(Member),
+    /// A linked peer has shown a sign of life elsewhere.
+    Heard(Member),
+    /// An attempt to link with this node has failed.
+    Unreachable(NodeId),
+    /// Say goodbye to all.
+    Leave,
+}
+
+/// What the detector tells its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new peer is ready.
+    Joined(Member),
+    /// A peer's link broke; it is being linked again. Early and local.
+    Suspected {
+        /// Who.
+        peer: Member,
+        /// What was noticed.
+        reason: Reason,
+    },
+    /// A suspected peer is ready again.
+    Trusted(Member),
+    /// A peer is taken for dead.
+    Failed {
+        /// Who.
+        peer: Member,
+        /// What was noticed.
+        reason: Reason,
+    },
+    /// A peer that had failed or left is ready again, perhaps in a later life.
+    Recovered(Member),
+    /// A peer has said goodbye.
+    Left(Member),
+    /// A peer has answered an echo after so long.
+    Answered {
+        /// Who.
+        peer: Member,
+        /// There and back.
+        rtt: Duration,
+    },
+    /// Try to link with this node; say [`Command::Unreachable`] if that fails.
+    Relink {
+        /// With whom.
+        node: NodeId,
+        /// How long the attempt may take.
+        patience: Duration,
+    },
+    /// End this link: nothing came over it for too long.
+    Unlink(Member),
+    /// This node is no peer any more.
+    Forgotten(NodeId),
+    /// A message or a command changed nothing.
+    Ignored {
+        /// Whom it came from, or is about.
+        from: Member,
+        /// Why.
+        reason: Ignored,
+    },
+}
+
+/// What is held against a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Its link broke.
+    LinkBroke,
+    /// It did not answer for so long.
+    Silent(Duration),
+    /// It is here again as a later life, so the earlier one has ended.
+    Restarted,
+}
+
+/// Why an input was ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// It comes from, or is about, a member that is not linked.
+    NotLinked,
+    /// A link came with an earlier life of a node than is known.
+    EarlierLife,
+    /// An answer to no echo, or one that was answered before.
+    NotAsked,
+}
+
+/// How a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It is linked, or was, and has not been ready yet.
+    Joining,
+    /// It answers.
+    Alive,
+    /// Its link broke, and is being made anew.
+    Suspected,
+    /// It does not answer.
+    Failed,
+    /// It has said goodbye.
+    Left,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Peer {
+    member: Member,
+    status: Status,
+    since: Time,
+    /// It was ready once, in whichever life.
+    known: bool,
+    link: Option<Link>,
+    relink: Option<Relink>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Link {
+    heard: Time,
+    echo_at: Time,
+    sequence: u64,
+    sent: Time,
+    answered: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Relink {
+    at: Time,
+    delay: Duration,
+    /// The peer fails if this attempt does, and at that time whatever became of it.
+    decisive: Option<Time>,
+}
+
+impl Machine {
+    /// A detector that knows nobody. The seed serves for the jitter of attempts alone.
+    #[must_use]
+    pub const fn new(config: Config, seed: u64) -> Self {
+        Self { config, random: Random::new(seed), peers: BTreeMap::new(), expected: None }
+    }
+
+    /// Everybody who is not forgotten, and how it is, in the order of the nodes.
+    pub fn peers(&self) -> impl Iterator<Item = (Member, Status)> {
+        self.peers.values().map(|peer| (peer.member, peer.status))
+    }
+
+    /// How a node is, and in which of its lives.
+    #[must_use]
+    pub fn peer(&self, node: NodeId) -> Option<(Member, Status)> {
+        self.peers.get(&node).map(|peer| (peer.member, peer.status))
+    }
+
+    /// Whether there is a link to this life of a node.
+    #[must_use]
+    pub fn is_linked(&self, member: Member) -> bool {
+        self.peers.get(&member.node).is_some_and(|peer| peer.member == member && peer.link.is_some())
+    }
+}
+
+impl Protocol for Machine {
+    type Message = Message;
+    type Command = Command;
+    type Event = Event;
+
+    fn receive(&mut self, now: Time, from: Member, message: Message, out: &mut Outbox) {
+        self.forgive_after_a_stall(now, out);
+        let Some(peer) = self.linked(from) else { return ignore(from, Ignored::NotLinked, out) };
+        let link = peer.link.as_mut().expect("it is linked");
+        link.heard = now;
+        match message {
+            Message::Echo { sequence } => out.send(from, Message::EchoReply { sequence }),
+            Message::EchoReply { sequence } if link.sequence == sequence && !link.answered => {
+                link.answered = true;
+                out.emit(Event::Answered { peer: from, rtt: now.saturating_since(link.sent) });
+            }
+            Message::EchoReply { .. } => ignore(from, Ignored::NotAsked, out),
+            Message::Leaving => peer.left(now, out),
+        }
+    }
+
+    fn command(&mut self, now: Time, command: Command, out: &mut Outbox) {
+        self.forgive_after_a_stall(now, out);
+        match command {
+            Command::Ready(member) => match self.linked(member) {
+                Some(peer) => peer.ready(now, out),
+                None => ignore(member, Ignored::NotLinked, out),
+            },
+            Command::Heard(member) => {
+                if let Some(link) = self.linked(member).and_then(|peer| peer.link.as_mut()) {
+                    link.heard = now;
+                }
+            }
+            Command::Unreachable(node) => self.unreachable(now, node, out),
+            Command::Leave => {
+                for peer in self.peers.values().filter(|peer| peer.link.is_some()) {
+                    out.send(peer.member, Message::Leaving);
+                }
+            }
+        }
+        self.expect(now);
+    }
+
+    fn view_changed(&mut self, now: Time, change: ViewChange, out: &mut Outbox) {
+        self.forgive_after_a_stall(now, out);
+        match change {
+            ViewChange::Linked(member) => self.linked_anew(now, member, out),
+            ViewChange::Unlinked(member) => self.link_broke(now, member, out),
+        }
+        self.expect(now);
+    }
+
+    fn wake(&mut self, now: Time, out: &mut Outbox) {
+        self.forgive_after_a_stall(now, out);
+        self.poll(now, out);
+        self.relink(now, out);
+        self.forget(now, out);
+        self.expect(now);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let peers = self.peers.values();
+        let due = peers.flat_map(|peer| {
+            let echo = peer.link.as_ref().map(|link| link.echo_at);
+            let relink = peer.relink.as_ref().map(|relink| relink.decisive.map_or(relink.at, |at| at.min(relink.at)));
+            let forget = peer.is_gone().then(|| peer.since + self.config.forget_after);
+            [echo, relink, forget]
+        });
+        due.flatten().min()
+    }
+}
+
+impl Machine {
+    /// A link has come up, or a newer one has taken its place.
+    fn linked_anew(&mut self, now: Time, member: Member, out: &mut Outbox) {
+        let peer = self.peers.entry(member.node).or_insert_with(|| Peer::new(member, now));
+        if member.incarnation < peer.member.incarnation {
+            return ignore(member, Ignored::EarlierLife, out);
+        }
+        if member.incarnation > peer.member.incarnation {
+            out.reached("detector: a peer restarted before its failure was noticed");
+            peer.failed(now, Reason::Restarted, out);
+            peer.member = member;
+        }
+        peer.relink = None;
+        peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, answered: true });
+    }
+
+    fn link_broke(&mut self, now: Time, member: Member, out: &mut Outbox) {
+        let Config { relink_decisive_max, relink_delay_min, .. } = self.config;
+        let Some(peer) = self.linked(member) else { return };
+        peer.link = None;
+        if peer.status == Status::Left {
+            return;
+        }
+        if peer.status == Status::Alive {
+            peer.turn(Status::Suspected, now);
+            out.emit(Event::Suspected { peer: member, reason: Reason::LinkBroke });
+        }
+        let decisive =
+            matches!(peer.status, Status::Joining | Status::Suspected).then(|| now + relink_decisive_max * 2);
+        peer.relink = Some(Relink { at: now, delay: relink_delay_min, decisive });
+        self.relink(now, out);
+    }
+
+    fn unreachable(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.link.is_none()) else { return };
+        if !peer.known {
+            self.peers.remove(&node);
+            return out.emit(Event::Forgotten(node));
+        }
+        let Some(relink) = &mut peer.relink else { return };
+        relink.delay = (relink.delay * 2).min(self.config.relink_delay_max);
+        relink.at = now + relink.delay;
+        if relink.decisive.take().is_some() {
+            peer.failed(now, Reason::LinkBroke, out);
+        }
+    }
+
+    /// Sends the echoes that are due, and gives up who has been silent for too long.
+    fn poll(&mut self, now: Time, out: &mut Outbox) {
+        let Config { interval, timeout, relink_delay_min, bugs, .. } = self.config;
+        for peer in self.peers.values_mut() {
+            let Some(link) = &mut peer.link else { continue };
+            let silence = now.saturating_since(link.heard);
+            if silence >= timeout && !bugs.has(Bug::SilenceIgnored) {
+                out.reached("detector: a silent peer given up");
+                peer.link = None;
+                peer.relink = (peer.status != Status::Left).then_some(Relink {
+                    at: now + relink_delay_min,
+                    delay: relink_delay_min,
+                    decisive: None,
+                });
+                out.emit(Event::Unlink(peer.member));
+                peer.failed(now, Reason::Silent(timeout), out);
+            } else if now >= link.echo_at {
+                link.echo_at = now + interval;
+                // An unanswered echo is repeated under its own number, so that a late answer still counts.
+                if link.answered || now.saturating_since(link.sent) >= timeout {
+                    link.sequence += 1;
+                    link.sent = now;
+                    link.answered = false;
+                }
+                out.send(peer.member, Message::Echo { sequence: link.sequence });
+            }
+        }
+    }
+
+    /// Asks for the attempts that are due, and ends the decisive ones that took too long.
+    fn relink(&mut self, now: Time, out: &mut Outbox) {
+        let config = self.config;
+        let mut strangers = Vec::new();
+        for peer in self.peers.values_mut() {
+            let Some(relink) = &mut peer.relink else { continue };
+            if relink.decisive.is_some_and(|end| end <= now) {
+                out.reached("detector: a decisive attempt took too long");
+                relink.decisive = None;
+                if !peer.known {
+                    strangers.push(peer.member.node);
+                    continue;
+                }
+                peer.failed(now, Reason::LinkBroke, out);
+            }
+            let Some(relink) = peer.relink.as_mut().filter(|relink| relink.at <= now) else { continue };
+            let patience = if relink.decisive.is_some() { config.relink_decisive_max } else { config.relink_max };
+            // Up to a quarter more, so that those who lost each other do not dial in step.
+            let quarter = u64::try_from(relink.delay.as_nanos() / 4).unwrap_or(u64::MAX);
+            relink.at = now + relink.delay + Duration::from_nanos(self.random.below(quarter));
+            out.emit(Event::Relink { node: peer.member.node, patience });
+        }
+        for node in strangers {
+            self.peers.remove(&node);
+            out.emit(Event::Forgotten(node));
+        }
+    }
+
+    fn forget(&mut self, now: Time, out: &mut Outbox) {
+        let old = |peer: &Peer| {
+            peer.is_gone() && peer.link.is_none() && now.saturating_since(peer.since) >= self.config.forget_after
+        };
+        let old: Vec<_> = self.peers.iter().filter(|(_, peer)| old(peer)).map(|(node, _)| *node).collect();
+        for node in old {
+            self.peers.remove(&node);
+            out.emit(Event::Forgotten(node));
+        }
+    }
+
+    /// This process was stopped or starved if an input comes long after the deadline: others cannot be blamed for what
+    /// it did not hear.
+    fn forgive_after_a_stall(&mut self, now: Time, out: &mut Outbox) {
+        let Some(expected) = self.expected else { return };
+        let stalled = now.saturating_since(expected) > self.config.interval;
+        if stalled && !self.config.bugs.has(Bug::StallBlamedOnPeers) {
+            out.reached("detector: this process was stalled");
+            for peer in self.peers.values_mut() {
+                if let Some(link) = &mut peer.link {
+                    link.heard = now;
+                }
+                if let Some(end) = peer.relink.as_mut().and_then(|relink| relink.decisive.as_mut()) {
+                    *end = (*end).max(now + self.config.relink_decisive_max);
+                }
+            }
+        }
+        self.expect(now);
+    }
+
+    fn expect(&mut self, now: Time) {
+        // A deadline that has passed already is due now.
+        self.expected = self.deadline().map(|at| at.max(now));
+    }
+
+    fn linked(&mut self, member: Member) -> Option<&mut Peer> {
+        self.peers.get_mut(&member.node).filter(|peer| peer.member == member && peer.link.is_some())
+    }
+}
+
+impl Peer {
+    const fn new(member: Member, now: Time) -> Self {
+        Self { member, status: Status::Joining, since: now, known: false, link: None, relink: None }
+    }
+
+    fn ready(&mut self, now: Time, out: &mut Outbox) {
+        let before = self.status;
+        if before == Status::Alive {
+            return;
+        }
+        self.turn(Status::Alive, now);
+        let known = core::mem::replace(&mut self.known, true);
+        out.emit(match before {
+            Status::Suspected => Event::Trusted(self.member),
+            Status::Failed | Status::Left if known => Event::Recovered(self.member),
+            Status::Joining | Status::Alive | Status::Failed | Status::Left => Event::Joined(self.member),
+        });
+    }
+
+    fn failed(&mut self, now: Time, reason: Reason, out: &mut Outbox) {
+        if matches!(self.status, Status::Alive | Status::Suspected) {
+            self.turn(Status::Failed, now);
+            out.emit(Event::Failed { peer: self.member, reason });
+        }
+    }
+
+    fn left(&mut self, now: Time, out: &mut Outbox) {
+        if self.status != Status::Left {
+            self.turn(Status::Left, now);
+            out.emit(Event::Left(self.member));
+        }
+    }
+
+    const fn turn(&mut self, status: Status, now: Time) {
+        self.status = status;
+        self.since = now;
+    }
+
+    const fn is_gone(&self) -> bool {
+        matches!(self.status, Status::Failed | Status::Left)
+    }
+}
+
+fn ignore(from: Member, reason: Ignored, out: &mut Outbox) {
+    out.emit(Event::Ignored { from, reason });
+}

@@ -1,0 +1,51 @@
+//! The detector: who answers.
+//!
+//! **Source.** Echo polling with time-outs, as every failure detector since Chandra and Toueg (1996) has it in some form;
+//! in their terms it is eventually perfect on links that are timely from some moment on. The evidence of broken links is
+//! an accelerator: a killed process is noticed in milliseconds.
+//!
+//! **Roles.** Every node *observes* every node that it is linked to.
+//!
+//! **Definitions.**
+//! - A *peer* is a node that was linked at least once and is not forgotten. Its *status* is one of `Joining` (linked, but
+//!   not ready), `Alive`, `Suspected`, `Failed`, `Left`.
+//! - A link is *ready* when the peer has described itself and can be called.
+//! - *Silence* is the time since the last sign of life: any message counts.
+//! - A *relink* is the attempt to make a broken link anew. The first one after a break is *decisive*.
+//!
+//! **Messages.**
+//!
+//! | name | from | to | when |
+//! |---|---|---|---|
+//! | `Echo` | observer | linked peer | every `interval` |
+//! | `EchoReply` | peer | observer | at once |
+//! | `Leaving` | leaving node | linked peers | once, as its last word |
+//!
+//! **Rules.**
+//! - A ready peer is `Alive`: `Joined` if it is new, `Trusted` if it was suspected, `Recovered` if it had failed or left.
+//! - A broken link makes an `Alive` peer `Suspected`, and asks for a decisive relink. If that fails, or takes too long,
+//!   the peer has `Failed`.
+//! - Silence for `timeout` makes it `Failed` at once, and ends the link.
+//! - A peer with a later incarnation has `Failed` in its earlier one.
+//! - A failed peer is relinked ever more rarely, and forgotten after a day; one that has left is forgotten likewise.
+//! - A node that was itself stopped, and so wakes late by more than an interval, blames nobody for what it did not hear:
+//!   all silences start anew.
+//!
+//! **Invariants.**
+//! - **E1** A peer that answers no more is `Suspected`, `Failed` or `Left` within `timeout + interval` on this node's
+//!   clock, own stalls not counted; and a suspicion ends within the time of a decisive relink.
+//! - **E2** While every echo is answered within `timeout - interval` and no link breaks, nobody is suspected.
+//! - **E4** Events alternate: between two `Failed` or `Left` of a peer there is one `Joined` or `Recovered`.
+//!
+//! **Bounds.** One record for each node that was linked within a day. One echo under way for each link.
+//!
+//! **Deviations and why.** Two-way silence only: an echo that is answered shows both directions alive, so a one-way cut
+//! looks like death to both sides.
+
+mod machine;
+mod message;
+#[cfg(test)]
+mod tests;
+
+pub use machine::{Command, Config, Event, Ignored, Machine, Reason, Status};
+pub use message::Message;

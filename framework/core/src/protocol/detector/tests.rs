@@ -1,0 +1,217 @@
+use alloc::{vec, vec::Vec};
+use core::time::Duration;
+
+use super::*;
+use crate::{
+    protocol::{
+        contract::{Effect, Outbox, Protocol, ViewChange},
+        time::Time,
+    },
+    wire::id::{Incarnation, Member, NodeId},
+};
+
+const ANN: Member = Member { node: NodeId([1; 32]), incarnation: Incarnation(1) };
+
+/// One detector, and what it has said.
+struct Scene {
+    now: Time,
+    machine: Machine,
+    events: Vec<Event>,
+    sent: Vec<Message>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { now: Time::default(), machine: Machine::new(Config::default(), 1), events: vec![], sent: vec![] }
+    }
+
+    fn ready() -> Self {
+        let mut scene = Self::new();
+        scene.change(ViewChange::Linked(ANN));
+        scene.command(Command::Ready(ANN));
+        assert_eq!(scene.take(), [Event::Joined(ANN)]);
+        scene
+    }
+
+    fn step(&mut self, input: impl FnOnce(&mut Machine, Time, &mut Outbox<Effect<Machine>>)) {
+        let mut out = Outbox::new();
+        input(&mut self.machine, self.now, &mut out);
+        for effect in out.drain() {
+            match effect {
+                Effect::Send { message, .. } => self.sent.push(message),
+                Effect::Emit(event) => self.events.push(event),
+            }
+        }
+    }
+
+    fn change(&mut self, change: ViewChange) {
+        self.step(|machine, now, out| machine.view_changed(now, change, out));
+    }
+
+    fn command(&mut self, command: Command) {
+        self.step(|machine, now, out| machine.command(now, command, out));
+    }
+
+    fn receive(&mut self, message: Message) {
+        self.step(|machine, now, out| machine.receive(now, ANN, message, out));
+    }
+
+    /// Wakes the machine as often as it asks for, up to then.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.machine.deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.step(|machine, now, out| machine.wake(now, out));
+        }
+        self.now = end;
+    }
+
+    fn take(&mut self) -> Vec<Event> {
+        core::mem::take(&mut self.events)
+    }
+
+    fn status(&self) -> Option<Status> {
+        self.machine.peer(ANN.node).map(|(_, status)| status)
+    }
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const RELINK: Event = Event::Relink { node: ANN.node, patience: ms(1000) };
+const FAILED: Event = Event::Failed { peer: ANN, reason: Reason::LinkBroke };
+const SUSPECTED: Event = Event::Suspected { peer: ANN, reason: Reason::LinkBroke };
+
+#[test]
+fn echoes_are_sent_each_interval_and_an_unanswered_one_keeps_its_number() {
+    let mut scene = Scene::ready();
+    scene.pass(ms(500));
+    assert_eq!(scene.sent, vec![Message::Echo { sequence: 1 }; 3]);
+    scene.receive(Message::EchoReply { sequence: 1 });
+    assert_eq!(scene.take(), [Event::Answered { peer: ANN, rtt: ms(500) }]);
+    scene.pass(ms(250));
+    assert_eq!(scene.sent.last(), Some(&Message::Echo { sequence: 2 }));
+}
+
+#[test]
+fn an_echo_is_answered_with_its_number() {
+    let mut scene = Scene::ready();
+    scene.receive(Message::Echo { sequence: 7 });
+    assert_eq!(scene.sent, [Message::EchoReply { sequence: 7 }]);
+}
+
+#[test]
+fn silence_fails_a_peer_after_the_timeout_and_any_message_breaks_it() {
+    let mut scene = Scene::ready();
+    scene.pass(ms(1500));
+    scene.receive(Message::Echo { sequence: 1 });
+    scene.pass(ms(1999));
+    assert_eq!(scene.take(), []);
+    scene.pass(ms(251));
+    assert_eq!(scene.take()[..2], [Event::Unlink(ANN), Event::Failed { peer: ANN, reason: Reason::Silent(ms(2000)) }]);
+    assert!(!scene.machine.is_linked(ANN));
+}
+
+#[test]
+fn a_broken_link_is_made_anew_before_anybody_is_blamed() {
+    let mut scene = Scene::ready();
+    scene.change(ViewChange::Unlinked(ANN));
+    assert_eq!(scene.take(), [SUSPECTED, RELINK]);
+    scene.change(ViewChange::Linked(ANN));
+    scene.command(Command::Ready(ANN));
+    assert_eq!(scene.take(), [Event::Trusted(ANN)]);
+}
+
+#[test]
+fn the_decisive_attempt_fails_the_peer() {
+    let mut scene = Scene::ready();
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.take();
+    scene.command(Command::Unreachable(ANN.node));
+    assert_eq!(scene.take(), [FAILED]);
+}
+
+#[test]
+fn an_attempt_that_never_ends_fails_the_peer_too() {
+    let mut scene = Scene::ready();
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.pass(ms(2000));
+    assert!(scene.take().contains(&FAILED));
+}
+
+#[test]
+fn a_failed_peer_is_tried_ever_more_rarely_and_recovers() {
+    let mut scene = Scene::ready();
+    scene.change(ViewChange::Unlinked(ANN));
+    let mut attempts = Vec::new();
+    for _ in 0..600 {
+        scene.pass(ms(500));
+        if scene.take().iter().any(|event| matches!(event, Event::Relink { .. })) {
+            attempts.push(scene.now.as_nanos() / 1_000_000_000);
+            scene.command(Command::Unreachable(ANN.node));
+        }
+    }
+    let pauses: Vec<_> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.is_sorted() || pauses.windows(2).all(|pair| pair[1] + 9 >= pair[0]), "{pauses:?}");
+    assert!((29..39).contains(pauses.last().unwrap()), "{pauses:?}");
+    scene.change(ViewChange::Linked(ANN));
+    scene.command(Command::Ready(ANN));
+    assert_eq!(scene.take(), [Event::Recovered(ANN)]);
+}
+
+#[test]
+fn a_goodbye_is_believed_and_nobody_runs_after_it() {
+    let mut scene = Scene::ready();
+    scene.receive(Message::Leaving);
+    scene.receive(Message::Leaving);
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.pass(Duration::from_secs(3600));
+    assert_eq!(scene.take(), [Event::Left(ANN)]);
+    assert_eq!(scene.status(), Some(Status::Left));
+}
+
+#[test]
+fn a_later_life_ends_the_earlier_one_and_is_not_confused_with_it() {
+    let mut scene = Scene::ready();
+    let later = Member { incarnation: Incarnation(2), ..ANN };
+    scene.change(ViewChange::Linked(later));
+    scene.command(Command::Ready(later));
+    assert_eq!(scene.take(), [Event::Failed { peer: ANN, reason: Reason::Restarted }, Event::Recovered(later)]);
+    scene.receive(Message::Leaving);
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.change(ViewChange::Linked(ANN));
+    assert!(scene.take().iter().all(|event| matches!(event, Event::Ignored { .. })));
+    assert!(scene.machine.is_linked(later));
+}
+
+#[test]
+fn a_stall_of_this_process_is_not_blamed_on_others() {
+    let mut scene = Scene::ready();
+    scene.pass(ms(100));
+    scene.now = scene.now + Duration::from_secs(60);
+    scene.step(|machine, now, out| machine.wake(now, out));
+    assert_eq!(scene.take(), []);
+    scene.pass(ms(2250));
+    assert!(scene.take().contains(&Event::Failed { peer: ANN, reason: Reason::Silent(ms(2000)) }));
+}
+
+#[test]
+fn a_peer_that_was_never_ready_is_forgotten_when_it_cannot_be_linked() {
+    let mut scene = Scene::new();
+    scene.change(ViewChange::Linked(ANN));
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.command(Command::Unreachable(ANN.node));
+    assert_eq!(scene.take(), [RELINK, Event::Forgotten(ANN.node)]);
+    assert_eq!(scene.status(), None);
+}
+
+#[test]
+fn who_has_left_is_forgotten_after_a_day() {
+    let mut scene = Scene::ready();
+    scene.receive(Message::Leaving);
+    scene.change(ViewChange::Unlinked(ANN));
+    scene.take();
+    scene.pass(Duration::from_secs(24 * 3600));
+    assert_eq!(scene.take(), [Event::Forgotten(ANN.node)]);
+}
