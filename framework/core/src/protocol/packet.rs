@@ -64,9 +64,10 @@ impl Packet {
             Self::Detector(detector::Message::Echo { .. }) => "echo",
             Self::Detector(detector::Message::EchoReply { .. }) => "echo_reply",
             Self::Detector(detector::Message::Leaving) => "leaving",
-            Self::Catalog(catalog::Message::Have(_)) => "catalog_have",
+            Self::Catalog(catalog::Message::Have { .. }) => "catalog_have",
             Self::Catalog(catalog::Message::Delta(_)) => "catalog_delta",
             Self::Catalog(catalog::Message::Pull(_)) => "catalog_pull",
+            Self::Catalog(catalog::Message::Taken { .. }) => "catalog_taken",
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
         }

@@ -45,6 +45,14 @@ impl Random {
         first + self.below(after.saturating_sub(first))
     }
 
+    /// One of a list that is not empty.
+    ///
+    /// # Panics
+    /// If the list is empty.
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len() as u64) as usize]
+    }
+
     /// True so many times in a million.
     pub const fn chance(&mut self, per_million: u32) -> bool {
         self.below(1_000_000) < per_million as u64

@@ -36,8 +36,10 @@ fn packets_keep_their_bytes() {
     detector(detector::Message::Leaving, &[0, 2]);
     let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
     let head = Head { of, sequence: 300 };
-    golden(&Packet::Catalog(Message::Have(vec![head])), &joined(&[&[1, 0, 1], &[9; 32], &[5, 0xac, 2]]));
+    let have = Message::Have { link: 4, heads: vec![head] };
+    golden(&Packet::Catalog(have), &joined(&[&[1, 0, 4, 1], &[9; 32], &[5, 0xac, 2]]));
     golden(&Packet::Catalog(Message::Pull(head)), &joined(&[&[1, 2], &[9; 32], &[5, 0xac, 2]]));
+    golden(&Packet::Catalog(Message::Taken { link: 4, head }), &joined(&[&[1, 3, 4], &[9; 32], &[5, 0xac, 2]]));
     let change = |key: &str, sequence, value| Change { key: key.into(), sequence, value };
     let changes = vec![change("fn/a", 2, Some(vec![7, 8])), change("node/name", 3, None)];
     let delta = Packet::Catalog(Message::Delta(Delta { of, after: 1, sequence: 3, floor: 1, changes }));

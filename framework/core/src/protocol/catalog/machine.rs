@@ -1,4 +1,4 @@
-use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::time::Duration;
 
 use super::{Book, Delta, Head, Message};
@@ -24,6 +24,7 @@ pub struct Machine {
     own: Book,
     copies: BTreeMap<NodeId, Copy>,
     links: BTreeMap<NodeId, Link>,
+    links_made: u64,
 }
 
 /// How patient the machine is.
@@ -161,14 +162,15 @@ struct Pull {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Link {
     member: Member,
-    /// How much of this node's own catalog the peer has acknowledged; nothing before its first word.
+    number: u64,
+    /// How much of this node's own catalog the peer had or was sent; nothing before its first word.
+    told: Option<u64>,
+    /// How much it has acknowledged.
     acknowledged: Option<u64>,
-    /// How much it was sent.
-    told: u64,
     /// Until all is acknowledged.
     repeat: Repeat,
-    /// The writer has said how far it is.
-    greeted: bool,
+    /// The peer's own number for this link, once it has said how far it is.
+    greeting: Option<u64>,
     described: bool,
 }
 
@@ -182,7 +184,7 @@ impl Machine {
     /// The catalog of a node that has said nothing yet.
     #[must_use]
     pub const fn new(me: Member, config: Config) -> Self {
-        Self { me, config, own: Book::EMPTY, copies: BTreeMap::new(), links: BTreeMap::new() }
+        Self { me, config, own: Book::EMPTY, copies: BTreeMap::new(), links: BTreeMap::new(), links_made: 0 }
     }
 
     /// Whose machine this is.
@@ -221,9 +223,10 @@ impl Protocol for Machine {
             return ignore(from, Ignored::NotLinked, out);
         }
         match message {
-            Message::Have(heads) => self.hear_of(now, from, heads, out),
+            Message::Have { link, heads } => self.hear_of(now, from, link, heads, out),
             Message::Delta(delta) => self.take(now, from, delta, out),
             Message::Pull(head) => self.serve(now, from, head, out),
+            Message::Taken { link, head } => self.taken(now, from, link, head, out),
         }
     }
 
@@ -286,8 +289,10 @@ impl Machine {
             out.reached("catalog: a copy of an earlier life replaced");
             *copy = Copy::new(member.incarnation);
         }
-        self.links.insert(member.node, Link::new(member, now, &self.config));
-        out.send(member, Message::Have(self.heads()));
+        self.links_made += 1;
+        let number = self.links_made;
+        self.links.insert(member.node, Link::new(member, number, now, &self.config));
+        out.send(member, Message::Have { link: number, heads: self.heads() });
     }
 
     /// This node's own head, and those of the copies whose writers it is linked to.
@@ -300,34 +305,36 @@ impl Machine {
     }
 
     fn tell_all(&mut self, now: Time, out: &mut Outbox) {
-        // Whoever has not said how far it is will say so, or be asked.
-        for link in self.links.values_mut().filter(|link| link.acknowledged.is_some()) {
-            if link.told == link.acknowledged.unwrap_or(0) {
+        for link in self.links.values_mut() {
+            if link.acknowledged.is_some() && link.acknowledged == link.told {
                 link.repeat = Repeat::new(now, &self.config);
             }
             link.tell(self.me, &self.own, &self.config, out);
         }
     }
 
-    /// A peer says how far its copy of this node's catalog goes.
-    fn acknowledged(&mut self, now: Time, from: Member, sequence: u64, out: &mut Outbox) {
+    /// A peer says how far its copy of this node's catalog goes: it is sent the rest.
+    fn begin_to_tell(&mut self, from: Member, sequence: u64, out: &mut Outbox) {
         if sequence > self.own.sequence() {
             return ignore(from, Ignored::NotWritten, out);
         }
-        let Some(link) = self.links.get_mut(&from.node) else { return };
-        match link.acknowledged {
-            None => {
-                link.acknowledged = Some(sequence);
-                link.told = sequence;
-                link.repeat = Repeat::new(now, &self.config);
-                link.tell(self.me, &self.own, &self.config, out);
-            }
-            Some(before) if before < sequence => {
-                link.acknowledged = Some(sequence);
-                link.repeat = Repeat::new(now, &self.config);
-            }
-            // An older acknowledgement, late.
-            Some(_) => {}
+        let Some(link) = self.links.get_mut(&from.node).filter(|link| link.told.is_none()) else { return };
+        link.told = Some(sequence);
+        link.tell(self.me, &self.own, &self.config, out);
+    }
+
+    fn taken(&mut self, now: Time, from: Member, number: u64, Head { of, sequence }: Head, out: &mut Outbox) {
+        if of != self.me || sequence > self.own.sequence() {
+            return ignore(from, Ignored::NotWritten, out);
+        }
+        let Some(link) = self.links.get_mut(&from.node).filter(|link| link.number == number) else {
+            out.reached("catalog: an acknowledgement of an earlier link");
+            return ignore(from, Ignored::NotLinked, out);
+        };
+        // An older acknowledgement may come late.
+        if link.acknowledged < Some(sequence) {
+            link.acknowledged = Some(sequence);
+            link.repeat = Repeat::new(now, &self.config);
         }
     }
 
@@ -338,8 +345,8 @@ impl Machine {
                 return ignore(from, Ignored::NotWritten, out);
             }
             let Some(link) = self.links.get_mut(&from.node) else { return };
-            link.acknowledged = Some(sequence);
-            link.told = sequence;
+            link.acknowledged = link.acknowledged.map(|acknowledged| acknowledged.min(sequence));
+            link.told = Some(sequence);
             link.repeat = Repeat::new(now, &self.config);
             return link.tell(self.me, &self.own, &self.config, out);
         }
@@ -359,14 +366,14 @@ impl Machine {
         let mut unaware = Vec::new();
         for link in self.links.values_mut().filter(|link| !link.is_told(&self.own) && link.repeat.at <= now) {
             link.repeat.later(now, &self.config);
-            unaware.push(link.member);
+            unaware.push((link.member, link.number));
         }
         if self.config.bugs.has(Bug::HeadNotRepeated) {
             return;
         }
-        for member in unaware {
+        for (member, link) in unaware {
             out.reached("catalog: a head repeated");
-            out.send(member, Message::Have(self.heads()));
+            out.send(member, Message::Have { link, heads: self.heads() });
         }
     }
 }
@@ -374,10 +381,14 @@ impl Machine {
 // The reader.
 
 impl Machine {
-    fn hear_of(&mut self, now: Time, from: Member, heads: Vec<Head>, out: &mut Outbox) {
+    fn hear_of(&mut self, now: Time, from: Member, number: u64, heads: Vec<Head>, out: &mut Outbox) {
+        if let Some(link) = self.links.get_mut(&from.node) {
+            // One of an earlier link may come late.
+            link.greeting = link.greeting.max(Some(number));
+        }
         for Head { of, sequence } in heads.into_iter().take(PEERS_MAX) {
             if of == self.me {
-                self.acknowledged(now, from, sequence, out);
+                self.begin_to_tell(from, sequence, out);
                 continue;
             }
             // Heads of nodes that were never linked to this one are no news here.
@@ -391,13 +402,20 @@ impl Machine {
 
     /// The writer itself has said how far it is.
     fn greeted(&mut self, writer: Member, out: &mut Outbox) {
-        if let Some(link) = self.links.get_mut(&writer.node) {
-            link.greeted = true;
-        }
         self.check_described(writer, out);
         // If something is missing, the acknowledgement comes with the delta.
-        if let Some(copy) = self.copies.get(&writer.node).filter(|copy| copy.is_complete()) {
-            out.send(writer, copy.acknowledgement(writer));
+        if self.copies.get(&writer.node).is_some_and(Copy::is_complete) {
+            self.acknowledge(writer, out);
+        }
+    }
+
+    /// Tells the writer how far its copy goes; before its greeting there is no link to tell it of, and the greeting is
+    /// repeated.
+    fn acknowledge(&self, writer: Member, out: &mut Outbox) {
+        let greeting = self.links.get(&writer.node).and_then(|link| link.greeting);
+        if let (Some(link), Some(copy)) = (greeting, self.copies.get(&writer.node)) {
+            let head = Head { of: writer, sequence: copy.book.sequence() };
+            out.send(writer, Message::Taken { link, head });
         }
     }
 
@@ -428,18 +446,15 @@ impl Machine {
         }
         copy.settle();
         if of == from {
-            out.send(from, copy.acknowledgement(of));
-            if let Some(link) = self.links.get_mut(&of.node) {
-                link.greeted = true;
-            }
+            self.acknowledge(of, out);
         }
         self.check_described(of, out);
     }
 
     fn check_described(&mut self, of: Member, out: &mut Outbox) {
-        let complete = self.copies.get(&of.node).is_some_and(|copy| copy.is_complete() && copy.book.sequence() > 0);
+        let complete = self.copies.get(&of.node).is_some_and(Copy::is_complete);
         let Some(link) = self.links.get_mut(&of.node).filter(|link| link.member == of) else { return };
-        if complete && link.greeted && !link.described {
+        if complete && link.greeting.is_some() && !link.described {
             link.described = true;
             out.emit(Event::Described(of));
         }
@@ -498,10 +513,6 @@ impl Copy {
         self.book.sequence() >= self.mentioned
     }
 
-    fn acknowledgement(&self, of: Member) -> Message {
-        Message::Have(vec![Head { of, sequence: self.book.sequence() }])
-    }
-
     /// Somebody has more. The writer sends it by itself, so there is no hurry to ask.
     fn mention(&mut self, now: Time, sequence: u64, config: &Config) {
         self.mentioned = self.mentioned.max(sequence);
@@ -526,9 +537,9 @@ impl Copy {
 }
 
 impl Link {
-    fn new(member: Member, now: Time, config: &Config) -> Self {
+    fn new(member: Member, number: u64, now: Time, config: &Config) -> Self {
         let repeat = Repeat::new(now, config);
-        Self { member, acknowledged: None, told: 0, repeat, greeted: false, described: false }
+        Self { member, number, told: None, acknowledged: None, repeat, greeting: None, described: false }
     }
 
     fn is_told(&self, own: &Book) -> bool {
@@ -536,10 +547,12 @@ impl Link {
     }
 
     fn tell(&mut self, me: Member, own: &Book, config: &Config, out: &mut Outbox) {
-        for delta in own.deltas(me, self.told, config.delta_bytes) {
+        // Whoever has not said how far it is will say so, or be asked.
+        let Some(told) = &mut self.told else { return };
+        for delta in own.deltas(me, *told, config.delta_bytes) {
             out.send(self.member, Message::Delta(delta));
         }
-        self.told = own.sequence();
+        *told = own.sequence();
     }
 }
 
@@ -556,4 +569,13 @@ impl Repeat {
 
 fn ignore(from: Member, reason: Ignored, out: &mut Outbox) {
     out.emit(Event::Ignored { from, reason });
+}
+
+#[cfg(feature = "simulation")]
+impl Machine {
+    /// Shows every moment that the machine keeps, for explorers that tell states apart by how far off a moment is.
+    pub fn visit_times(&mut self, mut visit: impl FnMut(&mut Time)) {
+        self.links.values_mut().for_each(|link| visit(&mut link.repeat.at));
+        self.copies.values_mut().filter_map(|copy| copy.pull.as_mut()).for_each(|pull| visit(&mut pull.repeat.at));
+    }
 }

@@ -8,12 +8,24 @@ use crate::wire::id::Member;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Message {
     /// So far go my own catalog and my copies of those of the nodes that I am linked to.
-    /// It opens the conversation of a link, and acknowledges every delta of the writer's own.
-    Have(Vec<Head>),
+    /// It opens the conversation of a link.
+    Have {
+        /// The sender's number for this link; it rises with each.
+        link: u64,
+        /// How far it knows which catalogs, its own first.
+        heads: Vec<Head>,
+    },
     /// What follows something that the receiver has.
     Delta(Delta),
     /// I lack what follows this: send it, whoever has it.
     Pull(Head),
+    /// I have heard how far your catalog goes, and have come so far.
+    Taken {
+        /// The receiver's number for this link, so that an acknowledgement of an earlier one is not taken for it.
+        link: u64,
+        /// Whose catalog, and how far.
+        head: Head,
+    },
 }
 
 /// How far somebody knows a catalog.

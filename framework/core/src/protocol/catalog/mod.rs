@@ -23,10 +23,13 @@
 //! |---|---|---|---|
 //! | `Have` | anybody | a linked peer | when the link comes up: one's own head, and one's copies of linked nodes |
 //! | `Have` | writer | a peer that has not acknowledged the last change | again and again, ever more slowly |
-//! | `Have` | reader | writer | after its delta, and when its head is no news: the acknowledgement |
+//! | `Taken` | reader | writer | after its delta, and when its head is no news: the acknowledgement |
 //! | `Delta` | writer | every linked peer | after a change, and after the first `Have` of a link |
 //! | `Delta` | anybody | who asked | after a `Pull` |
 //! | `Pull` | reader | the writer if it is linked, then one linked peer after the other | at once on a gap; on hearing of a head that it does not reach, if nothing comes |
+//!
+//! A greeting acknowledges nothing, even if it names the last sequence: who sent it may not have heard the other's.
+//! Each side numbers its links, and an acknowledgement names the link that it is for: one of an earlier link is none.
 //!
 //! A change costs one delta and one acknowledgement for each linked peer. A link costs two greetings and two
 //! acknowledgements. When all is acknowledged, nothing is sent and nobody wakes.

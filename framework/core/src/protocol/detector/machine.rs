@@ -97,7 +97,7 @@ pub enum Event {
     },
     /// A peer that had failed or left is ready again, perhaps in a later life.
     Recovered(Member),
-    /// A peer has said goodbye.
+    /// A peer that was ready has said goodbye.
     Left(Member),
     /// A peer has answered an echo after so long.
     Answered {
@@ -309,6 +309,10 @@ impl Machine {
         let Some(peer) = self.linked(member) else { return };
         peer.link = None;
         if peer.status == Status::Left {
+            if !peer.known {
+                self.peers.remove(&member.node);
+                out.emit(Event::Forgotten(member.node));
+            }
             return;
         }
         if peer.status == Status::Alive {
@@ -459,8 +463,11 @@ impl Peer {
     }
 
     fn left(&mut self, now: Time, out: &mut Outbox) {
+        let here = matches!(self.status, Status::Alive | Status::Suspected);
         if self.status != Status::Left {
             self.turn(Status::Left, now);
+        }
+        if here {
             out.emit(Event::Left(self.member));
         }
     }
