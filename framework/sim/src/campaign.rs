@@ -1,8 +1,13 @@
 //! Campaigns: what many runs were worth, and what becomes of one that failed.
 //!
-//! Whoever runs a campaign brings the clock and the threads; here is only what follows from seeds.
+//! Seeds have nothing to do with each other, so threads play them at the same time. The clock is the caller's.
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{
+    collections::BTreeMap,
+    marker::PhantomData,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
 
 use guthi_core::protocol::bugs::{Bug, Bugs};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -229,6 +234,60 @@ impl<S: Scenario> Minimiser<'_, S> {
             self.best = plan;
         }
         broken
+    }
+}
+
+/// How many seeds are played.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign {
+    /// The first seed; the others follow it.
+    pub from: u64,
+    /// The profile of all runs; drawn from each seed, if `None`.
+    pub profile: Option<Profile>,
+    /// The rule that is broken on purpose.
+    pub bugs: Bugs,
+    /// How many are played at the same time. They share nothing.
+    pub threads: usize,
+    /// One of so many seeds is played twice, to see whether that is the same.
+    pub twice_every: u64,
+}
+
+impl Campaign {
+    /// Plays one seed after the other while `more` says so of the number of seeds begun, or until a rule is broken.
+    ///
+    /// # Panics
+    /// If a thread does; what a run panics with is caught in it.
+    pub fn play(&self, scenario: &dyn Playable, more: &(dyn Fn(u64) -> bool + Sync)) -> Tally {
+        let begun = AtomicU64::new(0);
+        let broken = AtomicBool::new(false);
+        let work = || {
+            let mut tally = Tally::default();
+            while !broken.load(Ordering::Relaxed) {
+                let number = begun.fetch_add(1, Ordering::Relaxed);
+                if !more(number) {
+                    break;
+                }
+                let seed = self.from.wrapping_add(number);
+                let outcome = scenario.play(seed, self.profile, self.bugs, false);
+                let again = (number + 1).is_multiple_of(self.twice_every.max(1));
+                if again && scenario.play(seed, self.profile, self.bugs, false).hash != outcome.hash {
+                    tally.unstable.push(seed);
+                }
+                if outcome.violation.is_some() {
+                    broken.store(true, Ordering::Relaxed);
+                }
+                tally.add(seed, &outcome);
+            }
+            tally
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let mut tally = Tally::default();
+            for worker in workers {
+                tally.merge(worker.join().expect("what a run panics with is caught in it"));
+            }
+            tally
+        })
     }
 }
 

@@ -47,6 +47,8 @@ pub enum What {
     PowerOff(Place),
     /// The process is killed and never comes back.
     Kill(Place),
+    /// The process is killed; at the end another one begins, which has lost its identity with everything else.
+    Replace(Place),
     /// All processes are killed at once, and started again at the end.
     CrashAll,
     /// The process leaves as one should, and comes back at the end.
@@ -79,6 +81,7 @@ impl What {
             Self::Crash(_) => "crash and restart",
             Self::PowerOff(_) => "power off and on",
             Self::Kill(_) => "crash for good",
+            Self::Replace(_) => "restart without identity",
             Self::CrashAll => "crash of all",
             Self::Leave(_) => "leave and return",
             Self::Pause(_) => "pause",
@@ -127,6 +130,7 @@ impl What {
             | Self::Crash(place)
             | Self::PowerOff(place)
             | Self::Kill(place)
+            | Self::Replace(place)
             | Self::Leave(place)
             | Self::Pause(place)
             | Self::LateWakes(place, _) => vec![*place],
@@ -137,7 +141,7 @@ impl What {
     /// Whether it ends the process that it names.
     #[must_use]
     pub const fn is_personal(&self) -> bool {
-        matches!(self, Self::Crash(_) | Self::PowerOff(_) | Self::Kill(_) | Self::Leave(_))
+        matches!(self, Self::Crash(_) | Self::PowerOff(_) | Self::Kill(_) | Self::Replace(_) | Self::Leave(_))
     }
 }
 
@@ -234,7 +238,7 @@ impl Counters {
 }
 
 /// The words of everything that can be done, faults and what befalls single messages.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     "split",
     "one-way cut",
     "isolation",
@@ -248,6 +252,7 @@ pub const ALL: [&str; 28] = [
     "crash and restart",
     "power off and on",
     "crash for good",
+    "restart without identity",
     "crash of all",
     "leave and return",
     "pause",
@@ -298,11 +303,7 @@ pub(crate) fn plan(nodes: u16, until: Time, random: &mut Random) -> Vec<Fault> {
     let end = until.as_nanos() / 1000;
     let count = random.below(12);
     let mut faults: Vec<_> = (0..count)
-        .map(|_| Fault {
-            at_us: random.below(end),
-            lasts_us: duration(random),
-            what: what(nodes, random),
-        })
+        .map(|_| Fault { at_us: random.below(end), lasts_us: duration(random), what: what(nodes, random) })
         .collect();
     faults.sort_by_key(|fault| fault.at_us);
     faults
@@ -319,7 +320,7 @@ fn what(nodes: u16, random: &mut Random) -> What {
     let one = |random: &mut Random| Place::try_from(random.below(u64::from(nodes))).unwrap_or(0);
     let first = one(random);
     let second = (first + 1 + Place::try_from(random.below(u64::from(nodes.max(2) - 1))).unwrap_or(0)) % nodes;
-    match random.below(19) {
+    match random.below(20) {
         0 => What::Split((0..nodes).filter(|_| random.below(2) == 0).collect()),
         1 => What::OneWay(first, second),
         2 => What::Isolate(first),
@@ -339,11 +340,12 @@ fn what(nodes: u16, random: &mut Random) -> What {
         10 => What::Crash(first),
         11 => What::PowerOff(first),
         12 => What::Kill(first),
-        13 => What::CrashAll,
-        14 => What::Leave(first),
-        15 => What::Pause(first),
-        16 => What::PauseAll,
-        17 => What::LateWakes(first, u32::try_from(random.below(1_000_000)).unwrap_or(0)),
+        13 => What::Replace(first),
+        14 => What::CrashAll,
+        15 => What::Leave(first),
+        16 => What::Pause(first),
+        17 => What::PauseAll,
+        18 => What::LateWakes(first, u32::try_from(random.below(1_000_000)).unwrap_or(0)),
         _ => What::Newcomer,
     }
 }

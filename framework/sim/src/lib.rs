@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 pub mod campaign;
+pub mod explore;
 pub mod fabric;
 pub mod fault;
 pub mod history;
+pub mod models;
 pub mod run;
 pub mod scenario;
 pub mod script;

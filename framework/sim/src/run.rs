@@ -322,7 +322,7 @@ impl<'a, S: Scenario> Run<'a, S> {
             What::Flap(a, b) => self.flap(a, b, true, end),
             What::Reset(a, b) => self.world.reset(a, b, true),
             What::HalfOpen(a, b) => self.world.reset(a, b, false),
-            What::Crash(place) | What::Kill(place) => self.world.crash(place, true),
+            What::Crash(place) | What::Kill(place) | What::Replace(place) => self.world.crash(place, true),
             What::PowerOff(place) => self.world.crash(place, false),
             What::CrashAll => {
                 for place in (0..self.world.places()).filter(|place| S::may_fail(*place)) {
@@ -356,6 +356,7 @@ impl<'a, S: Scenario> Run<'a, S> {
         }
         match *what {
             What::Crash(place) | What::PowerOff(place) | What::Leave(place) => self.boot(place),
+            What::Replace(_) => self.boot(self.world.places()),
             What::CrashAll => {
                 for place in (0..self.world.places()).filter(|place| S::may_fail(*place)) {
                     self.boot(place);
@@ -420,7 +421,9 @@ impl<'a, S: Scenario> Run<'a, S> {
             *seen += 1;
             let waiting = self.plan.triggers.iter().filter(|trigger| trigger.marker == marker && trigger.nth == nth);
             let struck: Vec<_> = waiting.cloned().collect();
-            for trigger in struck.into_iter().filter(|trigger| S::may_fail(place) || !trigger.strike.on(place).is_personal()) {
+            for trigger in
+                struck.into_iter().filter(|trigger| S::may_fail(place) || !trigger.strike.on(place).is_personal())
+            {
                 let at_us = self.world.now().as_nanos() / 1000;
                 self.world.note(|| format!("{} has reached {marker:?}", name(place)));
                 self.begin(&Fault { at_us, lasts_us: trigger.lasts_us, what: trigger.strike.on(place) });

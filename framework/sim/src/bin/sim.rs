@@ -6,7 +6,6 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -15,8 +14,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use guthi_core::protocol::bugs::{Bug, Bugs};
 use guthi_sim::{
-    campaign::{self, Playable, RUNS_MIN, Tally},
+    campaign::{self, Campaign, Playable, RUNS_MIN, Tally},
     fault::Profile,
+    script,
 };
 use serde_json::json;
 
@@ -59,6 +59,12 @@ struct Arguments {
     /// Plays a regression again.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Gives a play, and prints it with what was said.
+    #[arg(long, value_name = "FILE")]
+    play: Option<PathBuf>,
+    /// Writes the play back into its file.
+    #[arg(long, requires = "play")]
+    write: bool,
     /// How many of the last lines of what happened are printed.
     #[arg(long, value_name = "N", default_value_t = 200)]
     lines: usize,
@@ -77,6 +83,7 @@ const AFTER_HELP: &str = "Examples:
   cargo sim --scenario catalog --seed 0x2a --minimise
                                                    as little as still fails, kept as tests/regressions/NNN.ron
   cargo sim --replay tests/regressions/001.ron     that again
+  cargo sim --play tests/plays/catalog-gap.play    a scene with its conversation; --write keeps that
   cargo sim --bugs                                 bugs planted on purpose, and how soon each is found
   cargo sim --check-determinism --seeds 50         the same seed twice is the same run
 
@@ -109,6 +116,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     if let Some(file) = &arguments.replay {
         return replay(file, arguments.lines);
+    }
+    if let Some(file) = &arguments.play {
+        return perform(file, arguments.write);
     }
     let scenarios = match &arguments.scenario {
         None => campaign::scenarios(),
@@ -220,9 +230,8 @@ fn minimise(
 const MINIMISING_PLAYS: u32 = 3000;
 
 fn next_regression(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).with_context(|| {
-        format!("cannot read {}; run this from the top of the repository", folder.display())
-    })?;
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}; run this from the top of the repository", folder.display()))?;
     let numbers = entries.filter_map(|entry| entry.ok()?.path().file_stem()?.to_str()?.parse::<u32>().ok());
     let next = numbers.max().unwrap_or(0) + 1;
     Ok(folder.join(format!("{next:03}.ron")))
@@ -244,6 +253,19 @@ fn replay(file: &Path, lines: usize) -> Result<bool> {
     Ok(outcome.violation.is_some() == bug.is_some())
 }
 
+fn perform(file: &Path, write: bool) -> Result<bool> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = script::scenario(&text).map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    let scenario = campaign::scenario(name).ok_or_else(|| anyhow!("there is no scenario {name:?}"))?;
+    let given = scenario.perform(&text).map_err(|error| anyhow!("{}, {error}", file.display()))?;
+    if write {
+        fs::write(file, &given).with_context(|| format!("cannot write {}", file.display()))?;
+    } else {
+        print!("{given}");
+    }
+    Ok(true)
+}
+
 // Many runs.
 
 fn play_many(
@@ -260,51 +282,19 @@ fn play_many(
         Some(time) => began.elapsed() < time,
         None => played < wanted,
     };
-    let tally = campaign(arguments, scenario, profile, bug, &more);
+    let campaign = Campaign {
+        from: arguments.from,
+        profile,
+        bugs: bugs(bug),
+        threads: threads(arguments),
+        twice_every: if arguments.check_determinism { 1 } else { 100 },
+    };
+    let tally = campaign.play(scenario, &more);
     report(arguments, scenario, &tally, began.elapsed(), profile, bug)
 }
 
-/// Plays one seed after the other on all threads, until there are enough or one has failed.
-fn campaign(
-    arguments: &Arguments,
-    scenario: &dyn Playable,
-    profile: Option<Profile>,
-    bug: Option<Bug>,
-    more: &(dyn Fn(u64) -> bool + Sync),
-) -> Tally {
-    let played = AtomicU64::new(0);
-    let failed = AtomicBool::new(false);
-    let work = || {
-        let mut tally = Tally::default();
-        while !failed.load(Ordering::Relaxed) {
-            let number = played.fetch_add(1, Ordering::Relaxed);
-            if !more(number) {
-                break;
-            }
-            let seed = arguments.from.wrapping_add(number);
-            let outcome = scenario.play(seed, profile, bugs(bug), false);
-            // Every hundredth seed is played twice.
-            if (arguments.check_determinism || seed % 100 == 7)
-                && scenario.play(seed, profile, bugs(bug), false).hash != outcome.hash
-            {
-                tally.unstable.push(seed);
-            }
-            if outcome.violation.is_some() {
-                failed.store(true, Ordering::Relaxed);
-            }
-            tally.add(seed, &outcome);
-        }
-        tally
-    };
-    let threads = arguments.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)).max(1);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut tally = Tally::default();
-        for worker in workers {
-            tally.merge(worker.join().expect("what a run panics with is caught in it"));
-        }
-        tally
-    })
+fn threads(arguments: &Arguments) -> usize {
+    arguments.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)).max(1)
 }
 
 fn report(
@@ -315,9 +305,8 @@ fn report(
     profile: Option<Profile>,
     bug: Option<Bug>,
 ) -> bool {
-    let threads = arguments.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)).max(1);
     let rate = tally.steps as f64 / elapsed.as_secs_f64().max(1e-9);
-    let per_core = rate / threads as f64;
+    let per_core = rate / threads(arguments) as f64;
     // What a campaign of one profile or with a bug leaves undone says nothing.
     let whole = profile.is_none() && bug.is_none() && tally.runs >= RUNS_MIN;
     let missing = if whole { tally.missing(scenario.markers()) } else { Vec::new() };

@@ -7,6 +7,7 @@ use guthi_core::{
         detector,
         engine::{self, Effect, Engine},
         packet::Packet,
+        random::Random,
         time::Time,
     },
     wire::{
@@ -37,6 +38,8 @@ impl Node {
         let mut config = engine::Config::default();
         config.detector.bugs = boot.bugs;
         config.catalog.bugs = boot.bugs;
+        // Some nodes cut their catalogs into many small parts.
+        config.catalog.delta_bytes = *Random::new(boot.seed).pick(&[60, 2_000, config.catalog.delta_bytes]);
         Self {
             engine: Engine::new(boot.member, config, boot.seed),
             events: Vec::new(),
@@ -81,7 +84,9 @@ impl Node {
                     if let engine::Event::Detector(detector::Event::Unlink(member)) = event {
                         out.push(Wish::Unlink(member));
                     }
-                    if self.verbose && let Some(line) = words(&event) {
+                    if self.verbose
+                        && let Some(line) = words(&event)
+                    {
                         out.push(Wish::Note(line));
                     }
                     self.events.push(event);

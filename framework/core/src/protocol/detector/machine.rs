@@ -332,8 +332,10 @@ impl Machine {
             return out.emit(Event::Forgotten(node));
         }
         let Some(relink) = &mut peer.relink else { return };
+        // Up to a quarter more, so that those who lost each other do not dial in step.
+        let quarter = u64::try_from(relink.delay.as_nanos() / 4).unwrap_or(u64::MAX);
+        relink.at = now + relink.delay + Duration::from_nanos(self.random.below(quarter));
         relink.delay = (relink.delay * 2).min(self.config.relink_delay_max);
-        relink.at = now + relink.delay;
         if relink.decisive.take().is_some() {
             peer.failed(now, Reason::LinkBroke, out);
         }
@@ -385,9 +387,8 @@ impl Machine {
             }
             let Some(relink) = peer.relink.as_mut().filter(|relink| relink.at <= now) else { continue };
             let patience = if relink.decisive.is_some() { config.relink_decisive_max } else { config.relink_max };
-            // Up to a quarter more, so that those who lost each other do not dial in step.
-            let quarter = u64::try_from(relink.delay.as_nanos() / 4).unwrap_or(u64::MAX);
-            relink.at = now + relink.delay + Duration::from_nanos(self.random.below(quarter));
+            // If nobody says how the attempt ended, it is made again after its time.
+            relink.at = now + patience + relink.delay;
             out.emit(Event::Relink { node: peer.member.node, patience });
         }
         for node in strangers {

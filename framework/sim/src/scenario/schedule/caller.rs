@@ -141,11 +141,7 @@ impl Caller {
             machine.worker_joined(now, *node, worker.parallelism, &mut self.effects);
         }
         let at = self.maps.len();
-        self.seen.push(Seen::Began {
-            once: start.once,
-            attempts: u32::from(start.attempts),
-            work: start.work.clone(),
-        });
+        self.seen.push(Seen::Began { once: start.once, attempts: u32::from(start.attempts), work: start.work.clone() });
         self.maps.push(Map {
             number: u32::try_from(at).unwrap_or(u32::MAX),
             work: start.work.clone(),
@@ -161,11 +157,10 @@ impl Caller {
     // Its workers.
 
     /// A link has come up, or another one has taken its place.
-    pub(super) fn linked(&mut self, engine: &Engine, member: Member, out: &mut Outbox<Wish>) {
+    pub(super) fn linked(&mut self, engine: &Engine, member: Member) {
         if engine.detector().is_linked(member) {
             self.lanes_opened += 1;
             self.lanes.insert(member.node, Lane { number: self.lanes_opened, member });
-            send(member, &Message::Open { lane: self.lanes_opened, life: member.incarnation }, out);
         }
     }
 
@@ -173,9 +168,10 @@ impl Caller {
     pub(super) fn update_workers(&mut self, now: Time, engine: &Engine, out: &mut Outbox<Wish>) {
         self.lanes.retain(|_, lane| engine.detector().is_linked(lane.member));
         let alive = |lane: &Lane| engine.detector().peer(lane.member.node) == Some((lane.member, Status::Alive));
-        let lost = self.workers.iter().filter(|(node, worker)| {
-            !self.lanes.get(node).is_some_and(|lane| *lane == worker.lane && alive(lane))
-        });
+        let lost = self
+            .workers
+            .iter()
+            .filter(|(node, worker)| !self.lanes.get(node).is_some_and(|lane| *lane == worker.lane && alive(lane)));
         let lost: Vec<_> = lost.map(|(node, _)| *node).collect();
         for node in lost {
             self.workers.remove(&node);
@@ -216,13 +212,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn receive(
-        &mut self,
-        now: Time,
-        from: Member,
-        message: Message,
-        out: &mut Outbox<Wish>,
-    ) {
+    pub(super) fn receive(&mut self, now: Time, from: Member, message: Message, out: &mut Outbox<Wish>) {
         match message {
             Message::Answer { map, batch, busy_ns, results } => {
                 let Some(at) = self.at(map) else { return };
@@ -236,7 +226,7 @@ impl Caller {
                 self.maps[at].machine.worker_refused(now, from.node, batch, &mut self.effects);
                 self.go_on(now, at, out);
             }
-            Message::Open { .. } | Message::Assign { .. } | Message::Cancel { .. } => {}
+            Message::Assign { .. } | Message::Cancel { .. } => {}
         }
     }
 
@@ -305,6 +295,7 @@ impl Caller {
                     };
                     let message = Message::Assign {
                         lane: there.lane.number,
+                        life: there.lane.member.incarnation,
                         map,
                         batch: batch.as_u64(),
                         duplicate,
@@ -325,7 +316,8 @@ impl Caller {
                     }
                 }
                 Effect::Complete { items, .. } => {
-                    self.seen.push(Seen::Wrong(format!("M1: items {items:?} of map {map} are counted without an answer")));
+                    self.seen
+                        .push(Seen::Wrong(format!("M1: items {items:?} of map {map} are counted without an answer")));
                 }
                 Effect::Unknown { items } => self.seen.push(Seen::Unknown { map, items }),
                 Effect::Poisoned { item } => self.seen.push(Seen::Ended { map, how: End::Poisoned { item } }),

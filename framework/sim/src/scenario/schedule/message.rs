@@ -63,16 +63,11 @@ const COST_US_MAX: u64 = 500_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Message {
-    /// The first word on a lane: what comes on any other lane from now on comes too late.
-    Open {
-        lane: u64,
-        /// The life of the worker at the other end.
-        life: Incarnation,
-    },
     /// Run these items, one after the other.
     Assign {
-        /// On which it is sent.
+        /// On which it is sent, and to which life of the worker: what comes on a lane that has ended comes too late.
         lane: u64,
+        life: Incarnation,
         map: u32,
         batch: u64,
         duplicate: bool,
@@ -100,7 +95,6 @@ pub(super) enum Entry {
 impl Message {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, batch) = match self {
-            Self::Open { .. } => (Kind::Open, &0),
             Self::Assign { batch, .. } => (Kind::Call, batch),
             Self::Cancel { batch, .. } => (Kind::Cancel, batch),
             Self::Answer { batch, .. } | Self::Refused { batch, .. } => (Kind::Reply, batch),
@@ -120,7 +114,6 @@ impl Message {
     /// For people.
     pub(super) fn tell(&self) -> String {
         match self {
-            Self::Open { lane, .. } => format!("open lane {lane}"),
             Self::Assign { lane, map, batch, duplicate, items, .. } => {
                 let copy = if *duplicate { ", a copy" } else { "" };
                 format!("assign {map}/{batch}: {} (lane {lane}{copy})", runs(items))

@@ -203,7 +203,7 @@ impl Role {
 
     fn linked(&mut self, engine: &engine::Engine, member: Member, out: &mut Outbox<Wish>) {
         match self {
-            Self::Caller(caller) => caller.linked(engine, member, out),
+            Self::Caller(caller) => caller.linked(engine, member),
             Self::Worker(worker) => worker.drop_work_of(member, out),
         }
     }
@@ -234,7 +234,8 @@ impl Scenario for Schedule {
     fn operations(_nodes: Place, until: Time, random: &mut Random) -> Vec<Operation<Act>> {
         let end = until.as_nanos() / 1000;
         let maps = random.within(1..=5);
-        let mut starts: Vec<_> = (0..maps).map(|map| if map == 0 { end / 10 } else { random.below(end * 3 / 4) }).collect();
+        let mut starts: Vec<_> =
+            (0..maps).map(|map| if map == 0 { end / 10 } else { random.below(end * 3 / 4) }).collect();
         starts.sort_unstable();
         let mut operations = Vec::new();
         for (map, at_us) in (0..).zip(starts) {

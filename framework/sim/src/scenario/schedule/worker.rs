@@ -22,7 +22,7 @@ pub(super) struct Worker {
     slowness: u64,
     habits: Habits,
     random: Random,
-    /// The lane that was opened last. On real links nothing comes from one that has ended.
+    /// The newest lane on which work came.
     lane: u64,
     waiting: VecDeque<Job>,
     running: Vec<Running>,
@@ -72,7 +72,8 @@ struct Running {
 impl Worker {
     pub(super) fn new(me: Member, seed: u64, calm: bool) -> Self {
         let mut random = Random::new(seed ^ 0x776f_726b_6572);
-        let mut chance = |most: u64| if random.below(2) == 0 { 0 } else { u32::try_from(random.below(most)).unwrap_or(0) };
+        let mut chance =
+            |most: u64| if random.below(2) == 0 { 0 } else { u32::try_from(random.below(most)).unwrap_or(0) };
         let habits = Habits {
             refuses: chance(150_000),
             miscounts: chance(10_000),
@@ -129,15 +130,13 @@ impl Worker {
         out: &mut Outbox<Wish>,
     ) {
         match message {
-            Message::Open { lane, life } => {
-                if life == self.me.incarnation && lane > self.lane {
+            Message::Assign { lane, life, map, batch, duplicate, items, work } => {
+                if self.dying || !engine.detector().is_linked(from) || life != self.me.incarnation || lane < self.lane {
+                    return;
+                }
+                if lane > self.lane {
                     self.lane = lane;
                     self.drop_work_of(from, out);
-                }
-            }
-            Message::Assign { lane, map, batch, duplicate, items, work } => {
-                if self.dying || !engine.detector().is_linked(from) || lane != self.lane {
-                    return;
                 }
                 self.assigned(Job { from, map, batch, duplicate, items, work }, out);
                 self.run_next(now, out);
