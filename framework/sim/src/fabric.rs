@@ -173,6 +173,15 @@ impl Fabric {
         Duration::from_micros(micros * factor)
     }
 
+    /// How much longer than it should somebody waits before saying that there is no way.
+    pub fn hesitation(&self, random: &mut Random) -> Duration {
+        if random.chance(self.conditions.straggle * 25) {
+            Duration::from_millis(random.below(10_000))
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// A new connection: nothing on this way arrives before then, and nothing waits for what went before.
     pub fn begin(&mut self, from: Place, to: Place, at: Time) {
         for kind in [Kind::Packet, Kind::Stream] {

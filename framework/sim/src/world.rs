@@ -640,7 +640,8 @@ impl<H: Host> World<H> {
         let open = self.fabric.is_open(from, to) && self.fabric.is_open(to, from);
         let refused = there.host.is_none();
         if !open || self.now > end || standing_still || (refused && !there.powered) {
-            self.foresee(end.max(self.now), What::Unreachable { at: from, dialler, node });
+            let at = end.max(self.now) + self.fabric.hesitation(&mut self.random);
+            self.foresee(at, What::Unreachable { at: from, dialler, node });
             return Stepped::Other;
         }
         let back = self.now + self.fabric.way(to, from, &mut self.random);

@@ -130,7 +130,9 @@ impl Book {
         if self.sequence < delta.floor && self.floor < delta.floor {
             return if delta.after == 0 { self.replace(delta) } else { Err(Unfit::Gap) };
         }
-        if delta.sequence <= self.sequence {
+        // Between two parts of a whole, what was made below its floor would bring back what is removed and forgotten.
+        let of_an_older_whole = self.sequence < self.floor && delta.floor < self.floor;
+        if delta.sequence <= self.sequence || of_an_older_whole {
             return Err(Unfit::Old);
         }
         if delta.after > self.sequence {

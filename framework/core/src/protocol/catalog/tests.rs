@@ -285,6 +285,20 @@ fn setting_the_same_again_is_no_change() {
     assert_eq!(book.sequence(), 1);
 }
 
+/// Found by the model: the late delta brought `a` back, and nobody would ever have removed it again.
+#[test]
+fn a_delta_from_below_the_floor_is_not_taken_between_two_parts_of_a_whole() {
+    let change = |key: &str, sequence| Change { key: key.to_string(), sequence, value: Some(vec![]) };
+    let delta = |after, sequence, floor, changes| Delta { of: member(0), after, sequence, floor, changes };
+    let mut copy = Book::default();
+    copy.apply(delta(0, 2, 0, vec![change("x", 1), change("y", 2)])).unwrap();
+    copy.apply(delta(0, 4, 12, vec![change("g", 4)])).unwrap();
+    assert_eq!(copy.apply(delta(2, 5, 0, vec![change("a", 3), change("g", 4), change("h", 5)])), Err(Unfit::Old));
+    copy.apply(delta(4, 14, 12, vec![change("h", 5)])).unwrap();
+    let keys: Vec<_> = copy.with_prefix("").map(|(key, _)| key).collect();
+    assert_eq!(keys, ["g", "h"]);
+}
+
 #[test]
 fn bounds_hold_on_both_sides() {
     let mut book = Book::default();

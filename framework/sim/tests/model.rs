@@ -1,0 +1,263 @@
+//! The explorer on toys whose answers are known, and the catalog's small worlds.
+
+use std::ops::ControlFlow;
+
+use guthi_core::protocol::bugs::Bug;
+use guthi_sim::{
+    explore::{Bound, Bounds, Counts, Fingerprints, Model, Report, Verdict, explore, fingerprint, replay},
+    models::{
+        Named, Scope,
+        catalog::{Action, Allowance, Catalog, Worlds},
+    },
+};
+use stateright::Checker;
+
+/// Two glasses of three and five litres, and how much water is in them. A riddle asks for four.
+struct Glasses {
+    forbidden: Option<u8>,
+    wanted: &'static str,
+    /// Whether one may empty them when all is over.
+    may_tidy: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pour {
+    FillSmall,
+    FillLarge,
+    EmptySmall,
+    EmptyLarge,
+    SmallToLarge,
+    LargeToSmall,
+    Tidy,
+}
+
+impl Model for Glasses {
+    type State = (u8, u8);
+    type Action = Pour;
+
+    fn initial(&self) -> Vec<(u8, u8)> {
+        vec![(0, 0)]
+    }
+
+    fn actions(&self, _: &(u8, u8), actions: &mut Vec<Pour>) {
+        actions.extend([Pour::FillSmall, Pour::FillLarge, Pour::EmptySmall, Pour::EmptyLarge]);
+        actions.extend([Pour::SmallToLarge, Pour::LargeToSmall]);
+    }
+
+    fn next(&self, &(small, large): &(u8, u8), action: &Pour, met: &mut Vec<&'static str>) -> Option<(u8, u8)> {
+        let (to_large, to_small) = (small.min(5 - large), large.min(3 - small));
+        let next = match action {
+            Pour::FillSmall => (3, large),
+            Pour::FillLarge => (small, 5),
+            Pour::EmptySmall => (0, large),
+            Pour::EmptyLarge => (small, 0),
+            Pour::SmallToLarge => (small - to_large, large + to_large),
+            Pour::LargeToSmall => (small + to_small, large - to_small),
+            Pour::Tidy if small > 0 => (0, large),
+            Pour::Tidy => (0, 0),
+        };
+        if next.1 == 4 {
+            met.push("four litres");
+        }
+        (next != (small, large)).then_some(next)
+    }
+
+    fn check(&self, state: &(u8, u8)) -> Result<(), String> {
+        if Some(state.1) == self.forbidden { Err(format!("{} litres", state.1)) } else { Ok(()) }
+    }
+
+    fn sometimes(&self) -> Vec<&'static str> {
+        vec![self.wanted]
+    }
+
+    fn recoveries(&self, state: &(u8, u8)) -> Vec<Pour> {
+        if *state == (0, 0) { Vec::new() } else { vec![Pour::Tidy] }
+    }
+
+    fn recover(&self, state: &(u8, u8)) -> Result<Option<Pour>, String> {
+        match *state {
+            (0, 0) => Ok(None),
+            (_, 2) if !self.may_tidy => Err("two litres are left".to_owned()),
+            _ => Ok(Some(Pour::Tidy)),
+        }
+    }
+
+    fn describe(&self, before: &(u8, u8), action: &Pour, after: &(u8, u8)) -> String {
+        format!("{action:?} {before:?} {after:?}")
+    }
+
+    fn test(&self, start: usize, actions: &[Pour]) -> String {
+        format!("{start} {actions:?}")
+    }
+}
+
+const GLASSES: Glasses = Glasses { forbidden: None, wanted: "four litres", may_tidy: true };
+
+fn all<M: Model>(model: &M) -> Report {
+    explore(model, &Bounds::default(), &mut |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn all_states_are_visited_once() {
+    let report = all(&GLASSES);
+    assert!(matches!(report.verdict, Verdict::Exhausted), "{}", report.verdict);
+    // One of the two glasses is always full or empty: 6 + 6 + 2 + 2 states.
+    assert_eq!(report.counts.unique, 16);
+    assert_eq!(report.counts.waiting, 0);
+    assert!(report.unmet.is_empty() && report.met["four litres"] > 0);
+}
+
+#[test]
+fn the_shortest_way_is_found_and_can_be_walked_again() {
+    let model = Glasses { forbidden: Some(4), ..GLASSES };
+    let report = all(&model);
+    let found = report.counterexample().expect("four litres can be had");
+    assert_eq!((found.broken.as_str(), found.path.len()), ("4 litres", 6));
+    assert_eq!(found.path[5], "LargeToSmall (2, 5) (3, 4)", "{found}");
+    assert!(found.test.starts_with("0 [FillLarge, LargeToSmall, EmptySmall, "), "{}", found.test);
+}
+
+#[test]
+fn what_never_happens_is_told() {
+    let report = all(&Glasses { wanted: "six litres", ..GLASSES });
+    assert!(matches!(report.verdict, Verdict::Unmet), "{}", report.verdict);
+    assert_eq!(report.unmet, ["six litres"]);
+}
+
+#[test]
+fn a_recovery_that_gets_stuck_is_found() {
+    let report = all(&Glasses { may_tidy: false, ..GLASSES });
+    let found = report.counterexample().expect("two litres are left somewhere");
+    assert_eq!(found.broken, "two litres are left");
+    assert!(!found.recovery.is_empty());
+}
+
+#[test]
+fn bounds_are_kept_and_told() {
+    let bounded = |bounds| match explore(&GLASSES, &bounds, &mut |_| ControlFlow::Continue(())) {
+        Report { verdict: Verdict::Bounded(bound), counts, .. } => (bound, counts),
+        report => panic!("{}", report.verdict),
+    };
+    let (bound, counts) = bounded(Bounds { depth: 2, ..Bounds::default() });
+    assert_eq!((bound, counts.depth), (Bound::Depth(2), 2));
+    // (3, 5), (0, 3) and (3, 2) can be had by two actions.
+    assert_eq!((counts.unique, counts.waiting), (6, 3));
+    let (bound, counts) = bounded(Bounds { states: 5, ..Bounds::default() });
+    assert_eq!(bound, Bound::States(5));
+    assert!(counts.waiting > 0 && counts.unique < 16);
+    let report = explore(&GLASSES, &Bounds::default(), &mut |_: &Counts| ControlFlow::Break(()));
+    assert!(matches!(report.verdict, Verdict::Bounded(Bound::Watch)));
+}
+
+#[test]
+fn fingerprints_are_a_set_with_numbers_and_the_same_in_every_run() {
+    let mut set = Fingerprints::new();
+    for number in 0..10_000_u32 {
+        assert_eq!(set.insert(fingerprint(&number)), Some(number));
+    }
+    assert!((0..10_000_u32).all(|number| set.insert(fingerprint(&number)).is_none()));
+    assert!(!set.contains(fingerprint(&10_000_u32)) && set.len() == 10_000);
+    // The same low bits: they stand next to each other.
+    assert!((1..100_u128).all(|high| set.insert(high << 64).is_some()));
+    assert_eq!(fingerprint(&7_u32), FINGERPRINT_OF_SEVEN);
+}
+
+const FINGERPRINT_OF_SEVEN: u128 = 251_551_612_115_912_797_070_150_503_346_246_291_013;
+
+#[test]
+fn every_state_of_two_nodes_keeps_the_rules() {
+    exhaust("catalog");
+}
+
+#[test]
+fn every_state_of_nodes_that_restart_keeps_the_rules() {
+    exhaust("catalog-lives");
+}
+
+#[test]
+fn every_state_of_three_nodes_keeps_the_rules() {
+    exhaust("catalog-three");
+}
+
+#[test]
+fn every_state_of_a_writer_that_forgets_removals_keeps_the_rules() {
+    exhaust("catalog-floor");
+}
+
+fn exhaust(name: &str) {
+    let model = Named::find(name).expect("it is in the list");
+    let report = model.explore(Scope::Fast, None, &Bounds::default(), &mut |_| ControlFlow::Continue(()));
+    let found = report.counterexample().map(ToString::to_string).unwrap_or_default();
+    assert!(matches!(report.verdict, Verdict::Exhausted), "{} {:?}\n{found}", report.verdict, report.unmet);
+}
+
+/// A rule of the catalog that is broken, a world that shows it, and how many actions that takes.
+const CATCHES: [(Bug, Worlds, Scope, usize); 6] = [
+    (Bug::DeltaOutOfOrder, Worlds::Pair, Scope::Fast, 5),
+    (Bug::GapNotPulled, Worlds::Pair, Scope::Fast, 3),
+    (Bug::HeadNotRepeated, Worlds::Pair, Scope::Fast, 1),
+    (Bug::StaleLifeAccepted, Worlds::Lives, Scope::Fast, 5),
+    (Bug::TombstoneForgotten, Worlds::Lives, Scope::Long, 4),
+    (Bug::TombstoneForgotten, Worlds::Floor, Scope::Fast, 0),
+];
+
+#[test]
+fn every_rule_of_the_catalog_that_is_broken_is_noticed() {
+    for (bug, worlds, scope, actions) in CATCHES {
+        let report = all(&Catalog::new(worlds, scope).planted(bug));
+        let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not noticed: {}", report.verdict));
+        assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
+        assert!(found.test.contains(&format!(".planted(Bug::{bug:?})")), "{}", found.test);
+    }
+}
+
+#[test]
+fn a_path_is_walked_as_it_was_found() {
+    use Action::{Deliver, Link, Set};
+    let path = [Link { a: 0, b: 1 }, Set { node: 0, key: 0 }, Deliver { letter: 0 }];
+    let model = Catalog::new(Worlds::Pair, Scope::Fast);
+    assert_eq!(replay(&model, 0, &path), Ok(()));
+    let broken = replay(&model.planted(Bug::HeadNotRepeated), 0, &path);
+    assert!(broken.is_err_and(|why| why.contains("does not come to rest")));
+}
+
+#[test]
+fn stateright_finds_the_same_states() {
+    let small = Allowance { sets: 1, losses: 1, links: 1, restarts: 1, wakes: 1, ..Allowance::NONE };
+    for worlds in [Worlds::Pair, Worlds::Lives] {
+        let model = Catalog::new(worlds, Scope::Fast).allowing(small);
+        let ours = all(&model).counts;
+        let theirs = stateright::Model::checker(Theirs(model)).spawn_bfs().join();
+        assert_eq!(ours.unique, theirs.unique_state_count() as u64, "{worlds:?}");
+        assert_eq!(ours.states, theirs.state_count() as u64, "{worlds:?}");
+        assert!(ours.unique > 1000, "{worlds:?}: {ours:?}");
+    }
+}
+
+/// A model of ours as stateright sees it. Recovery has no counterpart there.
+struct Theirs<M>(M);
+
+impl<M: Model> stateright::Model for Theirs<M> {
+    type State = M::State;
+    type Action = M::Action;
+
+    fn init_states(&self) -> Vec<M::State> {
+        self.0.initial()
+    }
+
+    fn actions(&self, state: &M::State, actions: &mut Vec<M::Action>) {
+        self.0.actions(state, actions);
+    }
+
+    fn next_state(&self, state: &M::State, action: M::Action) -> Option<M::State> {
+        self.0.next(state, &action, &mut Vec::new())
+    }
+
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        vec![stateright::Property::always("its rules", |model, state| model.0.check(state).is_ok())]
+    }
+
+    fn within_boundary(&self, state: &M::State) -> bool {
+        self.0.within_boundary(state)
+    }
+}
