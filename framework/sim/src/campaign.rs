@@ -47,7 +47,7 @@ pub trait Playable: Sync {
 /// All scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Box<dyn Playable>> {
-    vec![Box::new(Of::<scenario::Catalog>(PhantomData))]
+    vec![Box::new(Of::<scenario::Catalog>(PhantomData)), Box::new(Of::<scenario::Schedule>(PhantomData))]
 }
 
 /// The scenario of this name.

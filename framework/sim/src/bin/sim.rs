@@ -371,17 +371,12 @@ fn find_bugs(arguments: &Arguments, scenarios: &[Box<dyn Playable>], profile: Op
     let mut all_found = true;
     println!("{:<24} {:>9} {:>10}  broken", "bug", "scenario", "seeds");
     for bug in Bug::ALL.into_iter().filter(|bug| wanted.is_none_or(|wanted| wanted == *bug)) {
-        let mut found = None;
-        for scenario in scenarios.iter().filter(|scenario| !scenario.name().is_empty()) {
-            let first = (0..most).find_map(|number| {
+        let found = (0..most).find_map(|number| {
+            scenarios.iter().find_map(|scenario| {
                 let outcome = scenario.play(arguments.from + number, profile, Bugs::plant(bug), false);
-                Some((number + 1, outcome.violation?))
-            });
-            if let Some((seeds, violation)) = first {
-                found = Some((scenario.name(), seeds, violation));
-                break;
-            }
-        }
+                Some((scenario.name(), number + 1, outcome.violation?))
+            })
+        });
         match found {
             Some((scenario, seeds, violation)) => {
                 println!("{:<24} {scenario:>9} {seeds:>10}  {}", bug.name(), violation.what);

@@ -106,6 +106,7 @@ impl Scenario for Catalog {
         "catalog: a pull given up",
         "catalog: a pull repeated",
         "detector: a decisive attempt took too long",
+        "detector: a link broke before its peer was ready",
         "detector: a peer restarted before its failure was noticed",
         "detector: a silent peer given up",
         "detector: this process was stalled",

@@ -122,7 +122,7 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
         Packet::Catalog(catalog::Message::Taken { head: taken, .. }) => format!("taken {}", head(&taken)),
         Packet::Catalog(catalog::Message::Delta(delta)) => {
             let changes = delta.changes.iter().map(|change| match &change.value {
-                Some(value) => format!("{}={}", change.key, String::from_utf8_lossy(value)),
+                Some(value) => format!("{}={}", change.key, value.escape_ascii()),
                 None => format!("{} removed", change.key),
             });
             let changes: Vec<_> = changes.collect();

@@ -171,7 +171,12 @@ struct Peer {
     /// It was ready once, in whichever life.
     known: bool,
     link: Option<Link>,
-    relink: Option<Relink>,
+    /// When to try to link again, while there is no link.
+    relink_at: Option<Time>,
+    /// The pause before the next attempt but one; it grows until the peer is ready.
+    relink_delay: Duration,
+    /// The attempt under way is decisive: the peer fails if it does, and at that time whatever became of it.
+    decisive_until: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,14 +186,6 @@ struct Link {
     sequence: u64,
     sent: Time,
     answered: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Relink {
-    at: Time,
-    delay: Duration,
-    /// The peer fails if this attempt does, and at that time whatever became of it.
-    decisive: Option<Time>,
 }
 
 impl Machine {
@@ -239,9 +236,10 @@ impl Protocol for Machine {
 
     fn command(&mut self, now: Time, command: Command, out: &mut Outbox) {
         self.forgive_after_a_stall(now, out);
+        let relink_delay_min = self.config.relink_delay_min;
         match command {
             Command::Ready(member) => match self.linked(member) {
-                Some(peer) => peer.ready(now, out),
+                Some(peer) => peer.ready(now, relink_delay_min, out),
                 None => ignore(member, Ignored::NotLinked, out),
             },
             Command::Heard(member) => {
@@ -280,9 +278,11 @@ impl Protocol for Machine {
         let peers = self.peers.values();
         let due = peers.flat_map(|peer| {
             let echo = peer.link.as_ref().map(|link| link.echo_at);
-            let relink = peer.relink.as_ref().map(|relink| relink.decisive.map_or(relink.at, |at| at.min(relink.at)));
+            let unlinked = peer.link.is_none();
+            let relink = peer.relink_at.filter(|_| unlinked);
+            let decisive = peer.decisive_until.filter(|_| unlinked);
             let forget = peer.is_gone().then(|| peer.since + self.config.forget_after);
-            [echo, relink, forget]
+            [echo, relink, decisive, forget]
         });
         due.flatten().min()
     }
@@ -291,7 +291,7 @@ impl Protocol for Machine {
 impl Machine {
     /// A link has come up, or a newer one has taken its place.
     fn linked_anew(&mut self, now: Time, member: Member, out: &mut Outbox) {
-        let peer = self.peers.entry(member.node).or_insert_with(|| Peer::new(member, now));
+        let peer = self.peers.entry(member.node).or_insert_with(|| Peer::new(member, now, &self.config));
         if member.incarnation < peer.member.incarnation {
             return ignore(member, Ignored::EarlierLife, out);
         }
@@ -300,43 +300,50 @@ impl Machine {
             peer.failed(now, Reason::Restarted, out);
             peer.member = member;
         }
-        peer.relink = None;
+        peer.relink_at = None;
         peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, answered: true });
     }
 
     fn link_broke(&mut self, now: Time, member: Member, out: &mut Outbox) {
-        let Config { relink_decisive_max, relink_delay_min, .. } = self.config;
+        let patience = self.config.relink_decisive_max;
+        let delay_max = self.config.relink_delay_max;
+        let chance = self.random.next();
         let Some(peer) = self.linked(member) else { return };
         peer.link = None;
-        if peer.status == Status::Left {
-            if !peer.known {
+        match peer.status {
+            Status::Left if peer.known => return,
+            Status::Left => {
                 self.peers.remove(&member.node);
-                out.emit(Event::Forgotten(member.node));
+                return out.emit(Event::Forgotten(member.node));
             }
-            return;
+            Status::Alive => {
+                peer.turn(Status::Suspected, now);
+                out.emit(Event::Suspected { peer: member, reason: Reason::LinkBroke });
+                peer.decisive_until = Some(now + patience * 2);
+                peer.relink_at = Some(now);
+            }
+            // A link that breaks before its peer is ready is no reason to hurry.
+            Status::Joining | Status::Suspected | Status::Failed => {
+                out.reached("detector: a link broke before its peer was ready");
+                peer.decisive_until =
+                    peer.decisive_until.or((peer.status == Status::Joining).then(|| now + patience * 2));
+                peer.put_off(now, chance, delay_max);
+            }
         }
-        if peer.status == Status::Alive {
-            peer.turn(Status::Suspected, now);
-            out.emit(Event::Suspected { peer: member, reason: Reason::LinkBroke });
-        }
-        let decisive =
-            matches!(peer.status, Status::Joining | Status::Suspected).then(|| now + relink_decisive_max * 2);
-        peer.relink = Some(Relink { at: now, delay: relink_delay_min, decisive });
         self.relink(now, out);
     }
 
     fn unreachable(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let chance = self.random.next();
         let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.link.is_none()) else { return };
         if !peer.known {
             self.peers.remove(&node);
             return out.emit(Event::Forgotten(node));
         }
-        let Some(relink) = &mut peer.relink else { return };
-        // Up to a quarter more, so that those who lost each other do not dial in step.
-        let quarter = u64::try_from(relink.delay.as_nanos() / 4).unwrap_or(u64::MAX);
-        relink.at = now + relink.delay + Duration::from_nanos(self.random.below(quarter));
-        relink.delay = (relink.delay * 2).min(self.config.relink_delay_max);
-        if relink.decisive.take().is_some() {
+        if peer.relink_at.is_some() {
+            peer.put_off(now, chance, self.config.relink_delay_max);
+        }
+        if peer.decisive_until.take().is_some() {
             peer.failed(now, Reason::LinkBroke, out);
         }
     }
@@ -350,11 +357,8 @@ impl Machine {
             if silence >= timeout && !bugs.has(Bug::SilenceIgnored) {
                 out.reached("detector: a silent peer given up");
                 peer.link = None;
-                peer.relink = (peer.status != Status::Left).then_some(Relink {
-                    at: now + relink_delay_min,
-                    delay: relink_delay_min,
-                    decisive: None,
-                });
+                peer.relink_at = (peer.status != Status::Left).then(|| now + relink_delay_min);
+                peer.decisive_until = None;
                 out.emit(Event::Unlink(peer.member));
                 peer.failed(now, Reason::Silent(timeout), out);
             } else if now >= link.echo_at {
@@ -374,21 +378,23 @@ impl Machine {
     fn relink(&mut self, now: Time, out: &mut Outbox) {
         let config = self.config;
         let mut strangers = Vec::new();
-        for peer in self.peers.values_mut() {
-            let Some(relink) = &mut peer.relink else { continue };
-            if relink.decisive.is_some_and(|end| end <= now) {
+        for peer in self.peers.values_mut().filter(|peer| peer.link.is_none()) {
+            if peer.decisive_until.is_some_and(|end| end <= now) {
                 out.reached("detector: a decisive attempt took too long");
-                relink.decisive = None;
+                peer.decisive_until = None;
                 if !peer.known {
                     strangers.push(peer.member.node);
                     continue;
                 }
                 peer.failed(now, Reason::LinkBroke, out);
             }
-            let Some(relink) = peer.relink.as_mut().filter(|relink| relink.at <= now) else { continue };
-            let patience = if relink.decisive.is_some() { config.relink_decisive_max } else { config.relink_max };
+            if peer.relink_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            let decisive = peer.decisive_until.is_some();
+            let patience = if decisive { config.relink_decisive_max } else { config.relink_max };
             // If nobody says how the attempt ended, it is made again after its time.
-            relink.at = now + patience + relink.delay;
+            peer.relink_at = Some(now + patience + peer.relink_delay);
             out.emit(Event::Relink { node: peer.member.node, patience });
         }
         for node in strangers {
@@ -419,7 +425,7 @@ impl Machine {
                 if let Some(link) = &mut peer.link {
                     link.heard = now;
                 }
-                if let Some(end) = peer.relink.as_mut().and_then(|relink| relink.decisive.as_mut()) {
+                if let Some(end) = &mut peer.decisive_until {
                     *end = (*end).max(now + self.config.relink_decisive_max);
                 }
             }
@@ -438,11 +444,30 @@ impl Machine {
 }
 
 impl Peer {
-    const fn new(member: Member, now: Time) -> Self {
-        Self { member, status: Status::Joining, since: now, known: false, link: None, relink: None }
+    const fn new(member: Member, now: Time, config: &Config) -> Self {
+        Self {
+            member,
+            status: Status::Joining,
+            since: now,
+            known: false,
+            link: None,
+            relink_at: None,
+            relink_delay: config.relink_delay_min,
+            decisive_until: None,
+        }
     }
 
-    fn ready(&mut self, now: Time, out: &mut Outbox) {
+    /// The next attempt comes after a pause, and the pause after that is twice as long.
+    fn put_off(&mut self, now: Time, chance: u64, delay_max: Duration) {
+        // Up to a quarter more, so that those who lost each other do not dial in step.
+        let quarter = u64::try_from(self.relink_delay.as_nanos() / 4).unwrap_or(u64::MAX);
+        self.relink_at = Some(now + self.relink_delay + Duration::from_nanos(Random::new(chance).below(quarter)));
+        self.relink_delay = (self.relink_delay * 2).min(delay_max);
+    }
+
+    fn ready(&mut self, now: Time, relink_delay_min: Duration, out: &mut Outbox) {
+        self.relink_delay = relink_delay_min;
+        self.decisive_until = None;
         let before = self.status;
         if before == Status::Alive {
             return;

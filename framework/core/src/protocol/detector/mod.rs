@@ -27,6 +27,7 @@
 //!   the peer has `Failed`.
 //! - Silence for `timeout` makes it `Failed` at once, and ends the link.
 //! - A peer with a later incarnation has `Failed` in its earlier one.
+//! - A link that breaks before its peer was ready is made again after a pause that doubles, until the peer is ready.
 //! - A failed peer is relinked ever more rarely, and forgotten after a day; one that has left is forgotten likewise.
 //! - A node that was itself stopped, and so wakes late by more than an interval, blames nobody for what it did not hear:
 //!   all silences start anew.

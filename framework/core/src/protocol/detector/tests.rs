@@ -160,6 +160,24 @@ fn a_failed_peer_is_tried_ever_more_rarely_and_recovers() {
     assert_eq!(scene.take(), [Event::Recovered(ANN)]);
 }
 
+/// Found by the simulator: links that came up and broke at once were made again at once, a million times.
+#[test]
+fn a_link_that_breaks_at_once_is_made_again_ever_more_slowly() {
+    let mut scene = Scene::ready();
+    let mut attempts = Vec::new();
+    for _ in 0..12 {
+        scene.change(ViewChange::Unlinked(ANN));
+        while !scene.take().iter().any(|event| matches!(event, Event::Relink { .. })) {
+            scene.pass(ms(10));
+        }
+        attempts.push(scene.now);
+        scene.change(ViewChange::Linked(ANN));
+    }
+    let pauses: Vec<_> = attempts.windows(2).map(|pair| pair[1].saturating_since(pair[0])).collect();
+    assert!(pauses[0] >= ms(250) && pauses[10] >= ms(30_000), "{pauses:?}");
+    assert_eq!(scene.status(), Some(Status::Failed), "a suspicion ends although links come and go");
+}
+
 #[test]
 fn a_goodbye_is_believed_and_nobody_runs_after_it() {
     let mut scene = Scene::ready();
@@ -201,6 +219,7 @@ fn a_peer_that_was_never_ready_is_forgotten_when_it_cannot_be_linked() {
     let mut scene = Scene::new();
     scene.change(ViewChange::Linked(ANN));
     scene.change(ViewChange::Unlinked(ANN));
+    scene.pass(ms(400));
     scene.command(Command::Unreachable(ANN.node));
     assert_eq!(scene.take(), [RELINK, Event::Forgotten(ANN.node)]);
     assert_eq!(scene.status(), None);

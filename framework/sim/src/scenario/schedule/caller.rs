@@ -319,9 +319,18 @@ impl Caller {
                     self.seen
                         .push(Seen::Wrong(format!("M1: items {items:?} of map {map} are counted without an answer")));
                 }
-                Effect::Unknown { items } => self.seen.push(Seen::Unknown { map, items }),
-                Effect::Poisoned { item } => self.seen.push(Seen::Ended { map, how: End::Poisoned { item } }),
-                Effect::Finished => self.seen.push(Seen::Ended { map, how: End::Finished }),
+                Effect::Unknown { items } => {
+                    out.push(Wish::Note(format!("says: items {items:?} of map {map} may have run, or not")));
+                    self.seen.push(Seen::Unknown { map, items });
+                }
+                Effect::Poisoned { item } => {
+                    out.push(Wish::Note(format!("says: item {item} of map {map} has lost too many workers")));
+                    self.seen.push(Seen::Ended { map, how: End::Poisoned { item } });
+                }
+                Effect::Finished => {
+                    out.push(Wish::Note(format!("says: map {map} is finished")));
+                    self.seen.push(Seen::Ended { map, how: End::Finished });
+                }
                 Effect::Ignored { .. } => {}
             }
         }
