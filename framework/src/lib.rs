@@ -28,6 +28,8 @@ mod api;
 mod calls;
 mod network;
 mod runtime;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use api::{
     builder::{Builder, Functions},

@@ -6,10 +6,11 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use guthi::{Context, Functions, NodeId};
+use tokio::sync::{Mutex, Notify};
 
 /// What the functions of a node count, and the gate at which some of them wait.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ struct Counted {
     cancelled: AtomicU64,
     dropped: AtomicU64,
     open: AtomicBool,
+    fatal: Notify,
+    turn: Mutex<()>,
 }
 
 impl Counters {
@@ -47,6 +50,11 @@ impl Counters {
         self.0.open.store(true, Ordering::SeqCst);
     }
 
+    /// Resolves when [`fatal_at`] has met what is fatal.
+    pub async fn fatal(&self) {
+        self.0.fatal.notified().await;
+    }
+
     fn of(ctx: &Context) -> Self {
         ctx.state::<Self>().expect("every node of these tests has it").as_ref().clone()
     }
@@ -66,8 +74,8 @@ pub fn all() -> Functions {
     let functions = functions.with::<panics>().with::<panics_later>().with::<panics_inline>().with::<hang>();
     let functions = functions.with::<hang_async>().with::<hang_once>().with::<hang_if>().with::<gate>();
     let functions = functions.with::<one_at_a_time>().with::<counts>().with::<patience_ms>().with::<here>();
-    let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<prime>();
-    functions.with::<abort_at>().with::<fails_at>().with::<calls_back>()
+    let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
+    functions.with::<prime>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 
 /// Squares a number.
@@ -216,8 +224,7 @@ pub async fn counts(ctx: Context) -> (u64, u64, u64) {
 /// How long its caller is going to wait.
 #[guthi::function(inline)]
 pub fn patience_ms(ctx: Context) -> Option<u64> {
-    let left = ctx.deadline()?.saturating_duration_since(Instant::now());
-    u64::try_from(left.as_millis()).ok()
+    u64::try_from(ctx.time_left()?.as_millis()).ok()
 }
 
 /// The node that runs it, and the one that called.
@@ -251,17 +258,27 @@ pub fn slow_palindrome(n: u64) -> bool {
     is_palindrome(n)
 }
 
+/// The same by a worker that takes a millisecond of its runtime's clock for each, one after the other.
+#[guthi::function]
+pub async fn patient_palindrome(ctx: Context, n: u64) -> bool {
+    let counters = Counters::of(&ctx);
+    let _turn = counters.0.turn.lock().await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    is_palindrome(n)
+}
+
 /// Whether a number is prime.
 #[guthi::function]
 pub fn prime(n: u64) -> bool {
     n > 1 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
-/// Takes its process down if the numbers are equal.
+/// Takes its node down if the numbers are equal: whoever waits for [`Counters::fatal`] has to kill it.
 #[guthi::function]
-pub fn abort_at(n: u64, fatal: u64) -> u64 {
+pub async fn fatal_at(ctx: Context, n: u64, fatal: u64) -> u64 {
     if n == fatal {
-        std::process::abort();
+        Counters::of(&ctx).0.fatal.notify_one();
+        std::future::pending::<()>().await;
     }
     n
 }

@@ -4,15 +4,14 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
-    thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use guthi_core::{
     protocol::{catalog, packet::keys},
     wire::{
         codec,
-        id::{Incarnation, Member, NodeId},
+        id::{Member, NodeId},
         limits::{CATALOG_VALUE_BYTES_MAX, NAME_BYTES_MAX},
     },
 };
@@ -33,16 +32,16 @@ use crate::{
         router::Router,
     },
     network::{
-        self, Network, StartError,
+        self, StartError,
         address::{self, Address},
         admission::Credentials,
-        libp2p::{Config, Libp2p},
+        libp2p::Config,
     },
     runtime::{
-        self,
         directory::{Directory, Entry, Presence},
         driver::{Command, Driver, Echo, Setup},
         roster::Roster,
+        world::{Outer, World},
     },
 };
 
@@ -70,6 +69,7 @@ pub struct Builder {
     echo: Echo,
     patience: Duration,
     open: bool,
+    world: Arc<dyn World>,
 }
 
 impl Builder {
@@ -93,6 +93,7 @@ impl Builder {
             echo: Echo::default(),
             patience: Duration::from_millis(500),
             open: false,
+            world: Arc::new(Outer),
         }
     }
 
@@ -207,6 +208,13 @@ impl Builder {
         self
     }
 
+    /// Starts it in another world than the one outside, and lets go of all that leads out.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn within(self, world: impl World + 'static) -> Self {
+        let (listen, advertise, join) = (Vec::new(), Vec::new(), Vec::new());
+        Self { listen, advertise, join, directory: None, world: Arc::new(world), ..self }
+    }
+
     /// Starts the node: returns when every node that it knows of has answered or failed, at the latest after
     /// [`patience`](Self::patience).
     ///
@@ -230,15 +238,17 @@ impl Builder {
         let directory = self.directory.clone().map(|root| Directory::open(root, &self.cluster)).transpose()?;
         let keys = self.keys(directory.as_ref(), &listen)?;
 
-        let workers = self.workers.unwrap_or_else(cores).max(1);
-        let executor = Executor::new(id, functions, self.states.clone(), workers, self.calls_max)?;
-        let incarnation = incarnation();
+        let workers = self.workers.unwrap_or_else(|| self.world.workers()).max(1);
+        let pool = self.world.pool(workers)?;
+        let executor = Executor::new(id, functions, self.states.clone(), pool, workers, self.calls_max)?;
+        let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (started, starting) = oneshot::channel();
         let plan = Plan {
+            world: self.world.clone(),
             config: Config { secret, listen },
             advertise: self.advertise.clone(),
             credentials,
@@ -251,7 +261,8 @@ impl Builder {
             fetch_peers: self.fetch_peers,
             inbox,
         };
-        runtime::spawn(move || plan.carry_out(started))
+        self.world
+            .spawn(Box::pin(plan.carry_out(started)))
             .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
         let addresses =
             starting.await.map_err(|_| BuildError::Threads { reason: "the network thread ended".into() })??;
@@ -380,8 +391,9 @@ impl Functions {
     }
 }
 
-/// What the network thread is given.
+/// What the task of a node is given.
 struct Plan {
+    world: Arc<dyn World>,
     config: Config,
     advertise: Vec<Address>,
     credentials: Credentials,
@@ -397,11 +409,10 @@ struct Plan {
 
 impl Plan {
     async fn carry_out(self, started: oneshot::Sender<Result<Vec<String>, BuildError>>) {
-        let (network, events) = match Libp2p::start(self.config).await {
+        let (network, events) = match self.world.network(self.config).await {
             Ok(started) => started,
             Err(error) => return drop(started.send(Err(build_error(error)))),
         };
-        let network: Arc<dyn Network> = Arc::new(network);
         let mut addresses = network.addresses();
         for address in &self.advertise {
             match address.resolve().await {
@@ -428,6 +439,7 @@ impl Plan {
             description,
             echo: self.echo,
             fetch_peers: self.fetch_peers,
+            seed: self.world.seed(),
         };
         // If nobody waits for the start any more, the command channel is closed and the driver ends at once.
         let _ = started.send(Ok(addresses));
@@ -445,7 +457,9 @@ fn describe(
     let encode =
         |bytes: Result<Vec<u8>, _>| bytes.unwrap_or_else(|_: codec::EncodeError| vec![0; CATALOG_VALUE_BYTES_MAX + 1]);
     let workers = u32::try_from(executor.workers()).unwrap_or(u32::MAX);
-    let functions = executor.functions().into_iter().map(|function| {
+    let mut functions = executor.functions();
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    let functions = functions.into_iter().map(|function| {
         let key = format!("{}{}", keys::FUNCTION, function.name);
         (key, encode(codec::encode(&function.entry, CATALOG_VALUE_BYTES_MAX)))
     });
@@ -519,15 +533,6 @@ fn fresh_secret() -> Result<[u8; 32], BuildError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| BuildError::Identity { reason: error.to_string() })?;
     Ok(secret)
-}
-
-fn incarnation() -> Incarnation {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A name that is easy to say and to tell from others, made from an id.

@@ -1,11 +1,8 @@
-use std::{
-    future::IntoFuture,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use guthi_core::wire::id::NodeId;
+use tokio::time::Instant;
 
 use super::node::Node;
 use crate::{

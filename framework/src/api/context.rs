@@ -1,6 +1,7 @@
-use std::{any::Any, fmt, sync::Arc, time::Instant};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use guthi_core::wire::id::NodeId;
+use tokio::time::Instant;
 
 use super::node::Node;
 use crate::calls::executor::{Executor, Ticket};
@@ -60,9 +61,17 @@ impl Context {
     }
 
     /// When the caller gives up; `None` if it does not.
+    ///
+    /// On a node of a test the clock may be virtual: [`time_left`](Self::time_left) is right on every clock.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.call.as_ref()?.deadline
+    pub fn deadline(&self) -> Option<std::time::Instant> {
+        Some(self.call.as_ref()?.deadline?.into_std())
+    }
+
+    /// How long the caller is going to wait; `None` if without end.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        Some(self.call.as_ref()?.deadline?.saturating_duration_since(Instant::now()))
     }
 
     /// Whether nobody wants the result any more: the caller has dropped the call or was lost, or its deadline is over.
@@ -72,7 +81,8 @@ impl Context {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         let Some(call) = &self.call else { return false };
-        call.ticket.as_ref().is_some_and(|ticket| ticket.is_cancelled())
+        call.executor.asked()
+            || call.ticket.as_ref().is_some_and(|ticket| ticket.is_cancelled())
             || call.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 

@@ -1,11 +1,8 @@
-use std::{
-    fmt,
-    future::IntoFuture,
-    time::{Duration, Instant},
-};
+use std::{fmt, future::IntoFuture, time::Duration};
 
 use futures::{Stream, future::BoxFuture, stream};
 use guthi_core::wire::{id::NodeId, limits::PAYLOAD_BYTES_MAX};
+use tokio::time::Instant;
 
 use super::{call, node::Node};
 use crate::{

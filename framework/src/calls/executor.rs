@@ -7,12 +7,14 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use guthi_core::wire::{id::NodeId, limits};
 use parking_lot::RwLock;
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,19 +22,17 @@ use super::{
     lane::Lane,
     message::{Answer, Batch, Format, Refusal},
     pace::Pace,
-    panic, sleep_until,
+    panic,
+    pool::Pool,
+    sleep_until,
 };
 use crate::{BuildError, Context, Node, api::node::Inner};
-
-/// Nice value of the compute threads: the network thread, the user's and everybody else's go first.
-const COMPUTE_NICE: i32 = 10;
-const COMPUTE_STACK_BYTES: usize = 4 * 1024 * 1024;
 
 /// The functions of this node and the threads that run them.
 pub(crate) struct Executor {
     me: NodeId,
     functions: RwLock<HashMap<String, Arc<Registered>>>,
-    pool: rayon::ThreadPool,
+    pool: Pool,
     workers: usize,
     runtime: tokio::runtime::Handle,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -115,19 +115,10 @@ impl Executor {
         me: NodeId,
         functions: HashMap<String, Arc<Registered>>,
         states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+        pool: Pool,
         workers: usize,
         accepted_max: usize,
     ) -> Result<Arc<Self>, BuildError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .stack_size(COMPUTE_STACK_BYTES)
-            .thread_name(|index| format!("guthi-compute-{index}"))
-            // Echoes must not wait behind user code. A system that refuses lower priority is no reason not to run.
-            .start_handler(|_| {
-                let _ = rustix::process::setpriority_process(None, COMPUTE_NICE);
-            })
-            .build()
-            .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
         Ok(Arc::new(Self {
             me,
             functions: RwLock::new(functions),
@@ -159,7 +150,7 @@ impl Executor {
         };
         let executor = self.clone();
         match &request.function.run {
-            Run::Inline(_) | Run::Plain(_) => self.pool.spawn_fifo(move || executor.compute(request, entered)),
+            Run::Inline(_) | Run::Plain(_) => self.pool.run(move || executor.compute(request, entered)),
             Run::Async(_) => drop(self.runtime.spawn(async move { executor.drive(request, entered).await })),
         }
     }
@@ -276,10 +267,11 @@ impl Executor {
             Answer::Value(results.took(begin.elapsed()))
         };
         let answer = tokio::select! {
+            biased;
             answer = all => answer,
             () = request.ticket.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
             () = self.given_up.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
-            () = sleep_until(request.deadline.map(Into::into)) => Answer::Refused(Refusal::Deadline { started: true }),
+            () = sleep_until(request.deadline) => Answer::Refused(Refusal::Deadline { started: true }),
         };
         self.finish(request, entered, answer);
     }
@@ -360,6 +352,11 @@ impl Executor {
     /// Answers what still runs without its result; plain functions that do not ask are not reached.
     pub(crate) fn give_up(&self) {
         self.given_up.cancel();
+    }
+
+    /// A running function asks whether it is still wanted; true if it cannot be.
+    pub(crate) fn asked(&self) -> bool {
+        self.pool.asked()
     }
 
     pub(crate) const fn me(&self) -> NodeId {

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use guthi_core::wire::{
@@ -26,6 +26,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     sync::{Notify, Semaphore},
     task::AbortHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -145,6 +146,7 @@ impl Lane {
         // The first bytes make the stream known at the other end.
         let _ = self.outbox.push(|buffer| frame::put_empty(buffer, Kind::Open, 0));
         let reason = tokio::select! {
+            biased;
             reason = self.read(reading) => reason,
             carried = self.outbox.carry(writing) => match carried {
                 Ok(()) => "closed".into(),
@@ -179,8 +181,10 @@ impl Lane {
     pub(crate) fn close(&self, reason: &str) {
         self.outbox.close();
         self.pending.lose(reason);
-        let tickets = std::mem::take(&mut self.running.lock().tickets);
-        tickets.values().for_each(|ticket| ticket.cancel());
+        // In order, so that a run on virtual time can be repeated.
+        let mut tickets: Vec<_> = std::mem::take(&mut self.running.lock().tickets).into_iter().collect();
+        tickets.sort_unstable_by_key(|(id, _)| *id);
+        tickets.iter().for_each(|(_, ticket)| ticket.cancel());
     }
 
     /// Sends a call. The future is the answer; dropping it cancels the call.
@@ -197,8 +201,9 @@ impl Lane {
     ) -> Answer {
         if self.outbox.fill() != Fill::Normal {
             tokio::select! {
+                biased;
                 () = self.outbox.room() => {}
-                () = sleep_until(target.deadline.map(Into::into)) => return Answer::Refused(Refusal::Deadline { started: false }),
+                () = sleep_until(target.deadline) => return Answer::Refused(Refusal::Deadline { started: false }),
             }
         }
         let Ok(id) = self.pending.begin(target.deadline) else { return Answer::Unsent };
@@ -217,6 +222,7 @@ impl Lane {
         }
         let Some(withdrawn) = withdrawn else { return reply.await };
         tokio::select! {
+            biased;
             answer = &mut reply => return answer,
             () = withdrawn.cancelled() => {}
         }

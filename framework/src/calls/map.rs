@@ -66,6 +66,7 @@ pub(crate) struct Run {
     node: Node,
     order: Arc<Order<'static>>,
     attempts: u32,
+    once: bool,
     machine: Machine<NodeId>,
     effects: Outbox<Effect<NodeId>>,
     source: Option<Source>,
@@ -99,6 +100,7 @@ impl Run {
         Self {
             order: Arc::new(order),
             attempts,
+            once,
             machine: Machine::new(config),
             effects: Outbox::new(),
             source: Some(source),
@@ -153,9 +155,10 @@ impl Run {
         }
         let wake = self.machine.deadline().map(|at| self.began + Duration::from_nanos(at.as_nanos()));
         let alone = self.alone_since.map(|since| since + ALONE_MAX);
-        let expired = self.order.deadline.map(Instant::from_std);
+        let expired = self.order.deadline;
         let next = [wake, alone, expired].into_iter().flatten().min();
         tokio::select! {
+            biased;
             Some(ended) = self.running.next() => self.ended(ended),
             _ = self.changes.changed() => self.update_workers(),
             () = sleep_until(next) => {
@@ -291,6 +294,10 @@ impl Run {
         self.withdrawals.remove(&batch);
         match answer {
             Answer::Value(bytes) => self.answered(worker, batch, &items, &bytes),
+            // It was begun by a worker that leaves, and what must run once may not be tried again.
+            Answer::Refused(Refusal::Cancelled { started: true }) if self.once => {
+                self.machine.done(now, worker, batch, None, &[], &mut self.effects);
+            }
             Answer::Refused(Refusal::Overloaded | Refusal::Cancelled { .. }) => {
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
             }
@@ -298,7 +305,8 @@ impl Run {
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
                 self.exclude(worker);
             }
-            Answer::Refused(Refusal::ResultTooLarge { .. }) if items.len() > 1 => {
+            // All of it has run; smaller parts may fit, if it may run again.
+            Answer::Refused(Refusal::ResultTooLarge { .. }) if items.len() > 1 && !self.once => {
                 self.limit(usize::try_from(items.len() / 2).unwrap_or(1));
                 self.machine.worker_refused(now, worker, batch, &mut self.effects);
             }

@@ -15,9 +15,12 @@ pub(crate) mod outbox;
 pub(crate) mod pace;
 pub(crate) mod panic;
 pub(crate) mod pending;
+pub(crate) mod pool;
 pub(crate) mod router;
 pub(crate) mod signature;
 pub(crate) mod spin;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod turns;
 
 /// Resolves at that moment; never without one.
 async fn sleep_until(at: Option<tokio::time::Instant>) {

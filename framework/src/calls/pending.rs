@@ -1,11 +1,9 @@
 //! Requests that wait for their answers: a slab of slots instead of a map of channels.
 
-use std::{
-    task::{Context, Poll, Waker},
-    time::Instant,
-};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::message::Answer;
 

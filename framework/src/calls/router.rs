@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -14,7 +14,7 @@ use guthi_core::{
     protocol::schedule::{self, Candidate},
     wire::{id::NodeId, limits::PAYLOAD_BYTES_MAX},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -191,9 +191,7 @@ impl Router {
             Worker::Here => {
                 let running = self.run_here(order, flags, payload, withdrawn);
                 match order.deadline {
-                    Some(deadline) => {
-                        tokio::time::timeout_at(deadline.into(), running).await.unwrap_or(Answer::Expired)
-                    }
+                    Some(deadline) => tokio::time::timeout_at(deadline, running).await.unwrap_or(Answer::Expired),
                     None => running.await,
                 }
             }
@@ -250,6 +248,7 @@ impl Router {
         let answer = match withdrawn {
             None => answer.await,
             Some(withdrawn) => tokio::select! {
+                biased;
                 answer = &mut answer => answer,
                 () = withdrawn.cancelled() => {
                     ticket.cancel();

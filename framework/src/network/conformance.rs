@@ -174,6 +174,15 @@ macro_rules! suite {
                 super::within(super::$test(super::World::Memory(super::Hub::default()))).await;
             })*
         }
+        // What is on its way takes its time, and not always the same.
+        mod in_slow_memory {
+            use std::time::Duration;
+            $(#[tokio::test(start_paused = true)]
+            async fn $test() {
+                let hub = super::Hub::new(7, Duration::from_millis(1), Duration::from_millis(20));
+                super::within(super::$test(super::World::Memory(hub))).await;
+            })*
+        }
         mod over_loopback {
             // Sockets of two nodes are at work at the same time, as they are between machines.
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

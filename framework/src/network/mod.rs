@@ -18,7 +18,7 @@ pub(crate) mod address;
 pub(crate) mod admission;
 pub(crate) mod buffer;
 pub(crate) mod libp2p;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    clock::{self, Clock},
+    clock::Clock,
     errands::{self, Errands, Waiter},
     observe,
     peers::{Link, Peers},
@@ -98,6 +98,8 @@ pub(crate) struct Setup {
     pub(crate) description: Vec<(String, Vec<u8>)>,
     pub(crate) echo: Echo,
     pub(crate) fetch_peers: bool,
+    /// Of all chance in the protocols.
+    pub(crate) seed: u64,
 }
 
 pub(crate) struct Driver {
@@ -177,7 +179,7 @@ impl Driver {
         config.detector.timeout = setup.echo.timeout;
         let mut driver = Self {
             clock: Clock::start(),
-            engine: Engine::new(setup.credentials.me, config, clock::seed()),
+            engine: Engine::new(setup.credentials.me, config, setup.seed),
             effects: Effects::new(),
             errands,
             links,
@@ -242,8 +244,7 @@ impl Driver {
             }
             detector::Event::Answered { peer, rtt } => {
                 if let Some(state) = self.peers.get_mut(peer.node) {
-                    state.answered(rtt);
-                    self.dirty = true;
+                    self.dirty |= state.answered(rtt);
                 }
             }
             detector::Event::Relink { node, patience } => self.relink(node, patience),
@@ -462,7 +463,9 @@ impl Driver {
             }
             return;
         }
-        self.unreachable(connection.peer, &refused.to_string());
+        if connection.dialled {
+            self.unreachable(connection.peer, &refused.to_string());
+        }
         if let Some((address, waiter)) = waiting {
             let _ = waiter.send(Err(join_error(address.to_string(), refused)));
         }
@@ -495,7 +498,7 @@ impl Driver {
             let (address, reason) = (address.to_string(), format!("the connection was closed: {reason}"));
             let _ = waiter.send(Err(JoinError::Unreachable { address, reason }));
         }
-        if !pending.admitted && self.dialling.contains(&peer) {
+        if !pending.admitted && pending.connection.dialled {
             self.unreachable(peer, reason);
         }
     }

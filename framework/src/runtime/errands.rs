@@ -142,6 +142,7 @@ impl Errands {
         let (reading, writing) = tokio::io::split(stream);
         tokio::spawn(async move {
             let reason = tokio::select! {
+                biased;
                 reason = read_packets(reading, id, &inputs) => reason,
                 carried = control.carry(writing) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
             };

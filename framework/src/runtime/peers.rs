@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) peer: Peer,
     functions: Arc<BTreeMap<String, FunctionEntry>>,
     workers: u32,
+    /// The mean time of its echoes, of which the peer tells when it has changed by more than an eighth.
+    rtt: Option<Duration>,
     pub(super) link: Option<Link>,
     /// How its last link ended, in words.
     pub(super) broken: String,
@@ -141,7 +143,7 @@ impl State {
             since: SystemTime::now(),
             reason: None,
         };
-        Self { peer, functions: Arc::default(), workers: 1, link: None, broken: String::new() }
+        Self { peer, functions: Arc::default(), workers: 1, rtt: None, link: None, broken: String::new() }
     }
 
     pub(super) fn set_status(&mut self, status: Status, reason: Option<String>) {
@@ -150,8 +152,16 @@ impl State {
         self.peer.since = SystemTime::now();
     }
 
-    pub(super) fn answered(&mut self, rtt: Duration) {
-        self.peer.rtt = Some(self.peer.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8));
+    /// Notes how long an echo took; true if that is news to whoever reads it.
+    pub(super) fn answered(&mut self, rtt: Duration) -> bool {
+        let mean = self.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8);
+        self.rtt = Some(mean);
+        // Echoes are answered all the time, and each change is published to all who watch the roster.
+        let news = self.peer.rtt.is_none_or(|told| told.abs_diff(mean) > told / 8);
+        if news {
+            self.peer.rtt = Some(mean);
+        }
+        news
     }
 
     /// Reads what the peer says of itself; what cannot be read is left out.

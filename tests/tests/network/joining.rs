@@ -8,7 +8,7 @@ use std::{
 
 use guthi::{BuildError, Builder, ClusterKey, Functions, JoinError, Node, Status};
 use guthi_tests::{
-    cluster::{HANG, Home, event, eventually, eventually_async, members, status, within},
+    cluster::{HANG, Home, event, members, status, within},
     functions::{here, length, same, square},
 };
 
@@ -252,24 +252,6 @@ async fn addresses_that_lead_nowhere_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_node_that_leaves_is_told_as_left_and_not_as_failed() {
-    let home = Home::new();
-    let a = home.caller().await;
-    let mut events = a.events();
-    let b = home.node(Functions::none().with::<square>()).start().await.unwrap();
-    let id = b.id();
-    event(&mut events, "joined", id).await;
-    b.leave().await.unwrap();
-    let (_, before) = event(&mut events, "left", id).await;
-    assert_eq!(before, []);
-    assert!(who_has(&a, "square").is_empty());
-    let c = home.caller().await;
-    let (_, before) = event(&mut events, "joined", c.id()).await;
-    assert_eq!(before, [], "nothing more is told of the node that left");
-    assert_eq!((status(&a, id), a.members().len()), (Some(Status::Left), 2));
-}
-
-#[tokio::test]
 async fn a_node_whose_last_handle_is_dropped_fails_once_and_can_come_back() {
     let home = Home::new();
     let a = home.caller().await;
@@ -301,62 +283,6 @@ async fn a_node_whose_last_handle_is_dropped_fails_once_and_can_come_back() {
 }
 
 #[tokio::test]
-async fn callbacks_are_told_what_events_tell() {
-    let home = Home::new();
-    let a = home.caller().await;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let tell_as = |word: &'static str| {
-        let tell = tell.clone();
-        move |peer: guthi::Peer| {
-            let tell = tell.clone();
-            async move { tell.send((word, peer.id)).unwrap() }
-        }
-    };
-    let subscriptions =
-        [a.on_join(tell_as("joined")), a.on_failure(tell_as("failed")), a.on_recovery(tell_as("recovered"))];
-    let cancelled = a.on_join(tell_as("never"));
-    cancelled.cancel();
-    let start = || home.node(Functions::none()).identity([3; 32]).start();
-    let b = start().await.unwrap();
-    let id = b.id();
-    assert_eq!(within("joined", told.recv()).await, Some(("joined", id)));
-    drop(b);
-    assert_eq!(within("failed", told.recv()).await, Some(("failed", id)));
-    let _again = start().await.unwrap();
-    assert_eq!(within("recovered", told.recv()).await, Some(("recovered", id)));
-    // They end with the node.
-    a.leave().await.unwrap();
-    for subscription in subscriptions {
-        within("its end", subscription).await;
-    }
-}
-
-#[tokio::test]
-async fn events_and_waiting_end_when_the_node_leaves() {
-    let a = Home::new().caller().await;
-    let mut events = a.events();
-    let waiting = tokio::spawn({
-        let a = a.clone();
-        async move { a.wait_for(2).await }
-    });
-    a.clone().leave().await.unwrap();
-    assert!(within("the end", events.next()).await.is_none());
-    assert_eq!(within("the end", waiting).await.unwrap(), Err(JoinError::Left));
-    assert!(within("the end", a.events().next()).await.is_none());
-}
-
-#[tokio::test]
-async fn a_name_and_labels_are_told_to_the_others() {
-    let home = Home::new();
-    let a = home.caller().await;
-    let b = home.node(Functions::none()).name("Bärbel").label("zone", "attic").start().await.unwrap();
-    members(&a, 2).await;
-    let peer = a.peers().into_iter().find(|peer| peer.id == b.id()).unwrap();
-    assert_eq!((peer.name.as_str(), peer.labels["zone"].as_str()), ("Bärbel", "attic"));
-    eventually("a round trip is measured", || a.peers()[0].rtt.is_some()).await;
-}
-
-#[tokio::test]
 async fn a_large_call_right_after_the_start_arrives() {
     for _ in 0..10 {
         let a = apart(Functions::none().with::<length>()).start().await.unwrap();
@@ -365,19 +291,4 @@ async fn a_large_call_right_after_the_start_arrives() {
         let text = "x".repeat(1 << 20);
         assert_eq!(within("an answer", b.call::<length>(text)).await, Ok(1 << 20));
     }
-}
-
-#[tokio::test]
-async fn a_function_that_is_registered_later_is_known_to_all() {
-    let home = Home::new();
-    let (a, b) = (home.caller().await, home.caller().await);
-    members(&a, 2).await;
-    a.register("twice", |_, n: u64| async move { Ok::<_, String>(n * 2) }).await.unwrap();
-    eventually("it is announced", || who_has(&b, "twice") == [a.id()]).await;
-    assert_eq!(b.call_named("twice", 21.into()).await, Ok(42.into()));
-    let c = home.caller().await;
-    eventually("it is told to who comes later", || who_has(&c, "twice") == [a.id()]).await;
-    // What others register is called by its own types.
-    b.register("twice", |_, n: u64| async move { Ok::<_, String>(n * 2) }).await.unwrap();
-    eventually_async("both have it", || async { who_has(&c, "twice").len() == 2 }).await;
 }

@@ -1,12 +1,12 @@
-//! Maps: every item once, whoever comes and goes.
+//! Maps over real bytes, and over processes that are killed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::{Stream, StreamExt};
 use guthi::{Done, MapError};
 use guthi_tests::{
-    cluster::{Home, eventually, members, within},
-    functions::{hang_if, palindrome, prime, slow_palindrome, square},
+    cluster::{Home, members, within},
+    functions::{palindrome, prime, slow_palindrome},
     process::Worker,
 };
 
@@ -36,22 +36,6 @@ fn assert_palindromes(outputs: &BTreeMap<usize, bool>, last: usize, count: usize
 }
 
 #[tokio::test]
-async fn outputs_come_in_the_order_of_the_input() {
-    let home = Home::new();
-    let (a, _) = home.server().await;
-    let (_b, _) = home.server().await;
-    let caller = home.caller().await;
-    members(&a, 3).await;
-    for node in [&caller, &a] {
-        let squares = within("the map", node.map::<square>(0..5000)).await.unwrap();
-        assert_eq!(squares, (0..5000).map(|n| n * n).collect::<Vec<u64>>());
-    }
-    assert_eq!(caller.map::<square>([]).await, Ok(vec![]));
-    let found = within("the map", caller.map::<palindrome>(0..=2000)).await.unwrap();
-    assert_eq!(found.into_iter().filter(|found| *found).count(), 93);
-}
-
-#[tokio::test]
 async fn two_million_numbers_hold_as_many_primes_as_they_should() {
     let home = Home::new();
     let (_a, _) = home.server().await;
@@ -61,87 +45,6 @@ async fn two_million_numbers_hold_as_many_primes_as_they_should() {
     let found = found.await.expect("it hangs").unwrap();
     assert_eq!(found.len(), 2_000_000);
     assert_eq!(found.into_iter().filter(|found| *found).count(), 148_933);
-}
-
-#[tokio::test]
-async fn a_stream_tells_where_each_item_was_done_and_ends_with_the_last() {
-    let home = Home::new();
-    let (server, _) = home.server().await;
-    let caller = home.caller().await;
-    let outputs =
-        gather(caller.map::<palindrome>(0..=2000).stream(), |_, done| assert_eq!(done.node, server.id())).await;
-    assert_palindromes(&outputs, 2000, 93);
-}
-
-#[tokio::test]
-async fn progress_is_told_item_by_item() {
-    let home = Home::new();
-    let (server, _) = home.server().await;
-    let caller = home.caller().await;
-    let (tell, told) = std::sync::mpsc::channel();
-    let map = caller.map::<square>(0..300).on_progress(move |progress| {
-        tell.send((progress.done, progress.total, progress.node)).unwrap();
-    });
-    within("the map", map).await.unwrap();
-    let told: Vec<_> = told.into_iter().collect();
-    assert!(told.iter().map(|(done, _, _)| *done).eq(1..=300));
-    assert!(told.iter().all(|(done, total, node)| done <= total && *total <= 300 && *node == server.id()));
-    assert_eq!(told[299].1, 300);
-}
-
-#[tokio::test]
-async fn a_find_cancels_what_is_left_everywhere() {
-    let home = Home::new();
-    let (_a, at_a) = home.server().await;
-    let (_b, at_b) = home.server().await;
-    let caller = home.caller().await;
-    members(&caller, 3).await;
-    let items = std::iter::once(false).chain(std::iter::repeat_n(true, 20));
-    let found = within("the map", caller.map::<hang_if>(items).find(|hung| !hung)).await;
-    assert_eq!(found, Ok(Some(false)));
-    eventually("what hangs is told", || at_a.cancelled() == at_a.started() && at_b.cancelled() == at_b.started()).await;
-    let none = within("the map", caller.map::<palindrome>([2, 4, 6]).find(|found| *found)).await;
-    assert_eq!(none, Ok(None));
-}
-
-#[tokio::test]
-async fn a_stream_that_is_dropped_cancels_what_runs() {
-    let home = Home::new();
-    let (_server, counters) = home.server().await;
-    let caller = home.caller().await;
-    let mut items = Box::pin(caller.map::<hang_if>(std::iter::repeat_n(true, 10)).stream());
-    tokio::select! {
-        item = items.next() => panic!("they hang: {item:?}"),
-        () = eventually("they run", || counters.started() > 0) => {}
-    }
-    drop(items);
-    eventually("they are told", || counters.cancelled() == counters.started()).await;
-}
-
-#[tokio::test]
-async fn a_node_that_comes_half_way_takes_part() {
-    let home = Home::new();
-    let (first, _) = home.server().await;
-    let caller = home.caller().await;
-    let mut items = Box::pin(caller.map::<slow_palindrome>(0..=10_000).stream());
-    let mut outputs = BTreeMap::new();
-    let mut nodes = BTreeSet::new();
-    while outputs.len() < 100 {
-        let done = within("an item", items.next()).await.unwrap().unwrap();
-        nodes.insert(done.node);
-        outputs.insert(done.index, done.output.unwrap());
-    }
-    assert_eq!(nodes, BTreeSet::from([first.id()]));
-    let (second, _) = home.server().await;
-    members(&caller, 3).await;
-    outputs.extend(
-        gather(items, |_, done| {
-            nodes.insert(done.node);
-        })
-        .await,
-    );
-    assert_eq!(nodes, BTreeSet::from([first.id(), second.id()]));
-    assert_palindromes(&outputs, 10_000, 205);
 }
 
 #[tokio::test]
@@ -163,42 +66,4 @@ async fn every_item_counts_once_when_a_worker_is_killed() {
     assert!(last_of_the_dead > 0, "it had taken part");
     assert!(last_of_the_dead < 10_000, "it did not do the last");
     assert_palindromes(&outputs, 10_000, 205);
-}
-
-#[tokio::test]
-async fn every_item_counts_once_when_a_worker_is_stopped_and_comes_back() {
-    let home = Home::new();
-    let caller = home.caller().await;
-    let workers: Vec<_> = (0..3).map(|_| Worker::start(WORKER, &home)).collect();
-    members(&caller, 4).await;
-    let outputs = gather(caller.map::<slow_palindrome>(0..=10_000).stream(), |count, _| match count {
-        1000 => workers[0].stop(),
-        9000 => workers[0].resume(),
-        _ => {}
-    })
-    .await;
-    assert_palindromes(&outputs, 10_000, 205);
-}
-
-#[tokio::test]
-async fn a_worker_that_stays_stopped_holds_nothing_up() {
-    let home = Home::new();
-    let caller = home.caller().await;
-    let workers: Vec<_> = (0..2).map(|_| Worker::start(WORKER, &home)).collect();
-    members(&caller, 3).await;
-    let outputs = gather(caller.map::<slow_palindrome>(0..=2000).stream(), |count, _| {
-        if count == 200 {
-            workers[0].stop();
-        }
-    })
-    .await;
-    assert_palindromes(&outputs, 2000, 93);
-}
-
-#[tokio::test]
-async fn the_node_that_maps_does_its_share() {
-    let home = Home::new();
-    let (node, _) = home.server().await;
-    let outputs = gather(node.map::<palindrome>(0..=2000).stream(), |_, done| assert_eq!(done.node, node.id())).await;
-    assert_palindromes(&outputs, 2000, 93);
 }

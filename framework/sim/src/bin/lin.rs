@@ -93,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let history = read(&arguments.file)?;
     let config =
         Config { steps_max: arguments.steps, spurious_busy: arguments.spurious_busy, search_only: arguments.search };
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     // If time runs out the thread is left behind, and ends with the process.
     thread::spawn(move || sender.send(history::check(&history, &config)));
     let patience = arguments.seconds.map_or(Duration::MAX, Duration::from_secs);

@@ -21,6 +21,7 @@ use crate::{
     calls::{
         executor::Executor,
         message::{CallHeader, Named, Refusal, flags},
+        pool::Pool,
     },
     network::{
         Connection, Event, Network, Protocol, Stream,
@@ -52,12 +53,13 @@ async fn honest(world: &World) -> Honest {
     let setup = Setup {
         network: end.network,
         credentials: credentials(id, 1),
-        executor: Executor::new(id, HashMap::new(), HashMap::new(), 1, 100).unwrap(),
+        executor: Executor::new(id, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
         events: broadcast::channel(16).0,
         description: Vec::new(),
         echo: Echo::default(),
         fetch_peers: true,
+        seed: 1,
     };
     tokio::spawn(Driver::run(setup, end.events, inbox));
     Honest { id, _commands: commands }
@@ -238,7 +240,11 @@ async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
             hostile.lane.write_all(&framed(Kind::Reply, flags::REFUSED, b"nonsense")).await.unwrap();
             hostile.lane.write_all(&framed(Kind::Cancel, 0, &[])).await.unwrap();
         }
-        hostile.control.write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345 }))).await.unwrap();
+        hostile
+            .control
+            .write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345 })))
+            .await
+            .unwrap();
         let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(1) };
         let backwards = catalog::Delta { of, after: 99, sequence: 5, floor: 0, changes: Vec::new() };
         hostile.control.write_all(&packet(&Packet::Catalog(catalog::Message::Delta(backwards)))).await.unwrap();

@@ -325,8 +325,8 @@ impl Machine {
             // A link that breaks before its peer is ready is no reason to hurry.
             Status::Joining | Status::Suspected | Status::Failed => {
                 out.reached("detector: a link broke before its peer was ready");
-                peer.decisive_until =
-                    peer.decisive_until.or((peer.status == Status::Joining).then(|| now + patience * 2));
+                let joining = peer.status == Status::Joining;
+                peer.decisive_until = peer.decisive_until.or_else(|| joining.then(|| now + patience * 2));
                 peer.put_off(now, chance, delay_max);
             }
         }
