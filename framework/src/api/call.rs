@@ -87,7 +87,9 @@ impl<F: Function> IntoFuture for Call<F> {
                 .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
             let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
             let output = router.call(&order).await?;
-            decode(F::NAME, &output)
+            let value = decode(F::NAME, &output);
+            router.executor().spare().give(output);
+            value
         })
     }
 }

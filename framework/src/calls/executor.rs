@@ -25,6 +25,7 @@ use super::{
     panic,
     pool::Pool,
     sleep_until,
+    spare::Spare,
 };
 use crate::{BuildError, Context, Node, api::node::Inner};
 
@@ -44,6 +45,7 @@ pub(crate) struct Executor {
     /// The time for leaving is over: what still runs is answered without its result.
     given_up: CancellationToken,
     pace: Pace,
+    spare: Arc<Spare>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -119,12 +121,14 @@ impl Executor {
         workers: usize,
         accepted_max: usize,
     ) -> Result<Arc<Self>, BuildError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         Ok(Arc::new(Self {
             me,
             functions: RwLock::new(functions),
             pool,
             workers,
-            runtime: tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
+            spare: Spare::new(runtime.clone()),
+            runtime,
             states,
             node: OnceLock::new(),
             accepted: AtomicUsize::new(0),
@@ -176,7 +180,7 @@ impl Executor {
         let answer = if request.batch {
             self.compute_batch(&request, run, &context)
         } else {
-            let mut output = Vec::new();
+            let mut output = self.spare.empty();
             let input = Input { bytes: &request.payload, format: request.format };
             match self.stop(&request, false) {
                 Some(refusal) => Answer::Refused(refusal),
@@ -278,6 +282,7 @@ impl Executor {
 
     fn finish(&self, request: Request, entered: Entered, answer: Answer) {
         drop(entered);
+        self.spare.give(request.payload);
         self.accepted.fetch_sub(1, Ordering::Relaxed);
         let late = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let answer = if late && matches!(answer, Answer::Value(_)) {
@@ -374,6 +379,11 @@ impl Executor {
     /// What calls to this node itself take.
     pub(crate) const fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// Buffers that large payloads leave behind.
+    pub(crate) const fn spare(&self) -> &Arc<Spare> {
+        &self.spare
     }
 
     pub(crate) const fn runtime(&self) -> &tokio::runtime::Handle {

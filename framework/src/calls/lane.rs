@@ -256,12 +256,15 @@ impl Lane {
     fn send_call_apart(self: &Arc<Self>, id: u64, target: Target<'_>, payload: &[u8]) -> AbortHandle {
         let named = Named { name: target.name.to_owned(), signature: target.signature };
         let header = CallHeader { function: u32::MAX, named: Some(named), deadline_ms: remaining_ms(target.deadline) };
-        let mut body = Vec::with_capacity(payload.len() + 1024);
+        let mut body = self.executor.spare().empty();
+        body.reserve(payload.len() + 1024);
         codec::encode_into(&header, &mut body).expect("a header is plain data");
         body.extend_from_slice(payload);
         let (lane, flags) = (self.clone(), target.flags);
         let sending = async move {
-            if let Err(error) = lane.send_apart(Kind::Call, flags, id, &body).await {
+            let sent = lane.send_apart(Kind::Call, flags, id, &body).await;
+            lane.executor.spare().give(body);
+            if let Err(error) = sent {
                 lane.complete(id, Answer::Lost(format!("the arguments could not be sent: {error}")));
             }
         };
@@ -276,12 +279,17 @@ impl Lane {
             small => {
                 // A closed lane has told its callers already.
                 let _ = self.outbox.push(|buffer| small.put(buffer, flags, id));
+                if let Answer::Value(bytes) = small {
+                    self.executor.spare().give(bytes);
+                }
                 return;
             }
         };
         let lane = self.clone();
         self.spawner.spawn(async move {
-            if let Err(error) = lane.send_apart(Kind::Reply, flags, id, &bytes).await {
+            let sent = lane.send_apart(Kind::Reply, flags, id, &bytes).await;
+            lane.executor.spare().give(bytes);
+            if let Err(error) = sent {
                 tracing::debug!(peer = ?lane.peer, %error, "a large result could not be sent");
                 lane.close("a large result could not be sent");
             }
@@ -319,8 +327,7 @@ impl Lane {
         let (frame, length) = frame::read_header(&header, BULK_FRAME_BYTES_MAX).map_err(io::Error::other)?;
         let units = u32::try_from(length.div_ceil(UNDELIVERED_UNIT_BYTES)).expect("the limit is far below");
         let _share = self.undelivered.acquire_many(units).await.map_err(io::Error::other)?;
-        // Zeroed pages come from the system as they are touched, so that a peer pays for what it occupies.
-        let mut body = vec![0; length];
+        let mut body = self.executor.spare().filled(length);
         let mut end = 0;
         while end < length {
             let until = length.min(end + BULK_READ_BYTES);

@@ -293,7 +293,10 @@ impl Run {
         let now = self.now();
         self.withdrawals.remove(&batch);
         match answer {
-            Answer::Value(bytes) => self.answered(worker, batch, &items, &bytes),
+            Answer::Value(bytes) => {
+                self.answered(worker, batch, &items, &bytes);
+                self.node.router().executor().spare().give(bytes);
+            }
             // It was begun by a worker that leaves, and what must run once may not be tried again.
             Answer::Refused(Refusal::Cancelled { started: true }) if self.once => {
                 self.machine.done(now, worker, batch, None, &[], &mut self.effects);

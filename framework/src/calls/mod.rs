@@ -18,6 +18,7 @@ pub(crate) mod pending;
 pub(crate) mod pool;
 pub(crate) mod router;
 pub(crate) mod signature;
+pub(crate) mod spare;
 pub(crate) mod spin;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod turns;
