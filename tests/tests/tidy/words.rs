@@ -28,6 +28,7 @@ const TEXTS: [&str; 10] = ["rs", "md", "toml", "yml", "yaml", "sh", "js", "css",
 
 /// How often each file of tests sleeps.
 const LIST: &[Allowed] = &[
+    allow("framework/src/calls/spare.rs", "sleep", 1, "buffers grow idle, on a paused clock"),
     allow("framework/src/network/conformance.rs", "sleep", 1, "its own `eventually`"),
     allow("framework/src/network/conformance/admission.rs", "sleep", 1, "a slow peer, on a paused clock"),
     allow("framework/src/network/memory/mod.rs", "sleep", 1, "nothing happens, on a paused clock"),
