@@ -1,6 +1,7 @@
 //! Functions of every sort, the awkward ones above all.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,6 +23,7 @@ struct Counted {
     cancelled: AtomicU64,
     dropped: AtomicU64,
     open: AtomicBool,
+    begun: std::sync::Mutex<BTreeMap<u64, u32>>,
     fatal: Notify,
     turn: Mutex<()>,
 }
@@ -45,7 +47,16 @@ impl Counters {
         self.0.dropped.load(Ordering::SeqCst)
     }
 
-    /// Lets [`gate`] pass.
+    /// How often [`gate_at`] has begun each number.
+    ///
+    /// # Panics
+    /// If a function did while it counted.
+    #[must_use]
+    pub fn begun(&self) -> BTreeMap<u64, u32> {
+        self.0.begun.lock().expect("counting does not panic").clone()
+    }
+
+    /// Lets [`gate`] and [`gate_at`] pass.
     pub fn open(&self) {
         self.0.open.store(true, Ordering::SeqCst);
     }
@@ -75,7 +86,7 @@ pub fn all() -> Functions {
     let functions = functions.with::<hang_async>().with::<hang_once>().with::<hang_if>().with::<gate>();
     let functions = functions.with::<one_at_a_time>().with::<counts>().with::<patience_ms>().with::<here>();
     let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
-    functions.with::<prime>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
+    functions.with::<prime>().with::<gate_at>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 
 /// Squares a number.
@@ -201,6 +212,17 @@ pub fn gate(ctx: Context) -> NodeId {
         thread::sleep(Duration::from_millis(1));
     }
     ctx.node().expect("it runs on a node").id()
+}
+
+/// Waits at the gate of its node with one number, and must not run twice with any.
+#[guthi::function(once)]
+pub fn gate_at(ctx: Context, n: u64, gate: u64) -> u64 {
+    let counters = Counters::start(&ctx);
+    *counters.0.begun.lock().expect("counting does not panic").entry(n).or_default() += 1;
+    while n == gate && !counters.0.open.load(Ordering::SeqCst) && !ctx.is_cancelled() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    n
 }
 
 /// Hangs, but only once at a time.

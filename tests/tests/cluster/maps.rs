@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{Stream, StreamExt};
-use guthi::{Done, MapError, Node, NodeId};
+use guthi::{Builder, Done, MapError, Node, NodeId, Outcome};
 use guthi_tests::{
     cluster::{eventually, members, within},
-    functions::{hang_if, palindrome, patient_palindrome, square},
+    functions::{self, Counters, gate_at, hang_if, palindrome, patient_palindrome, square},
 };
 
 use super::Home;
@@ -195,4 +195,30 @@ async fn the_node_that_maps_does_its_share() {
     let (node, _) = home.server().await;
     let outputs = gather(node.map::<palindrome>(0..=2000).stream(), |_, done| assert_eq!(done.node, node.id())).await;
     assert_palindromes(&outputs, 2000, 93);
+}
+
+/// What a leaving worker has begun may have had its effect, so under `once` nobody begins it again.
+#[tokio::test(start_paused = true)]
+async fn what_must_run_once_is_not_begun_again_when_its_worker_leaves() {
+    let mut home = Home::new().await;
+    let counters = Counters::default();
+    let state = counters.clone();
+    let server = move |node: Builder| node.functions(functions::all()).state(state.clone()).workers(1);
+    let worker = home.start(server.clone()).await;
+    let caller = home.caller().await;
+    let items = caller.map::<gate_at>((0..500).map(|n| (n, 100))).stream();
+    let ended = tokio::spawn(items.collect::<Vec<_>>());
+    eventually("it is in the middle of a batch", || counters.begun().contains_key(&100)).await;
+    home.start(server).await;
+    members(&caller, 3).await;
+    let leaving = tokio::spawn(worker.leave());
+    home.cluster.settle().await;
+    counters.open();
+    leaving.await.unwrap().unwrap();
+    let ended = within("all items end", ended).await.unwrap();
+    let unknown = ended.into_iter().filter_map(|done| done.unwrap().output.err());
+    let unknown: Vec<_> = unknown.map(|error| error.outcome()).collect();
+    assert!(!unknown.is_empty() && unknown.iter().all(|outcome| *outcome == Outcome::Unknown), "{unknown:?}");
+    let twice: Vec<_> = counters.begun().into_iter().filter(|(_, times)| *times > 1).collect();
+    assert_eq!(twice, []);
 }
