@@ -5,7 +5,7 @@
 //! killed, paused and cut off from each other by one line each, and all chance comes from one seed: what was seen once
 //! can be seen again.
 //!
-//! ```
+//! ```standalone_crate
 //! use guthi::{Status, testing::Cluster};
 //! use std::time::Duration;
 //!
