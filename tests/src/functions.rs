@@ -207,10 +207,7 @@ pub async fn hang_async(ctx: Context) {
 /// Waits until the gate of its node is open, or nobody waits for it.
 #[guthi::function]
 pub fn gate(ctx: Context) -> NodeId {
-    let counters = Counters::start(&ctx);
-    while !counters.0.open.load(Ordering::SeqCst) && !ctx.is_cancelled() {
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_at_gate(&ctx, &Counters::start(&ctx));
     ctx.node().expect("it runs on a node").id()
 }
 
@@ -219,10 +216,16 @@ pub fn gate(ctx: Context) -> NodeId {
 pub fn gate_at(ctx: Context, n: u64, gate: u64) -> u64 {
     let counters = Counters::start(&ctx);
     *counters.0.begun.lock().expect("counting does not panic").entry(n).or_default() += 1;
-    while n == gate && !counters.0.open.load(Ordering::SeqCst) && !ctx.is_cancelled() {
-        thread::sleep(Duration::from_millis(1));
+    if n == gate {
+        wait_at_gate(&ctx, &counters);
     }
     n
+}
+
+fn wait_at_gate(ctx: &Context, counters: &Counters) {
+    while !counters.0.open.load(Ordering::SeqCst) && !ctx.is_cancelled() {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Hangs, but only once at a time.

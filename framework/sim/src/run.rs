@@ -292,7 +292,8 @@ impl<'a, S: Scenario> Run<'a, S> {
         let life = self.lives[usize::from(place)];
         let member = Member { node: identity(place), incarnation: Incarnation(life) };
         let seed = Random::new(self.plan.seed ^ u64::from(place) << 32 ^ life).next();
-        let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, verbose: self.verbose });
+        let tame = self.plan.profile == Profile::Calm;
+        let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, tame, verbose: self.verbose });
         let rate = self.plan.clock_rates_ppm.get(usize::from(place)).copied().unwrap_or(0);
         self.world.boot(place, member, host, i64::from(rate));
         for other in 0..self.world.places() {

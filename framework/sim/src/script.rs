@@ -24,7 +24,11 @@
 use std::{fmt::Write as _, time::Duration};
 
 use guthi_core::{
-    protocol::{bugs::Bugs, random::Random, time::Time},
+    protocol::{
+        bugs::{Bug, Bugs},
+        random::Random,
+        time::Time,
+    },
     wire::id::{Incarnation, Member},
 };
 
@@ -141,19 +145,22 @@ impl<S: Scenario> Stage<S> {
             }
             ["reset", a, b] => {
                 let (a, b) = (self.place(a)?, self.place(b)?);
+                if !self.world.is_linked(a, b) {
+                    return Err("they are not linked".into());
+                }
                 self.world.reset(a, b, true);
                 self.advance(self.world.now())
             }
             ["crash", node] => {
-                self.world.crash(self.place(node)?, true);
+                self.world.crash(self.running(node)?, true);
                 Ok(())
             }
             ["power-off", node] => {
-                self.world.crash(self.place(node)?, false);
+                self.world.crash(self.running(node)?, false);
                 Ok(())
             }
             ["leave", node] => {
-                let place = self.place(node)?;
+                let place = self.running(node)?;
                 self.world.leave(place);
                 self.advance(self.world.now() + Duration::from_millis(50))?;
                 self.world.crash(place, true);
@@ -162,24 +169,29 @@ impl<S: Scenario> Stage<S> {
             ["start", node] => self.boot(self.place(node)?),
             ["pause", node, time] => {
                 let until = self.world.now() + duration(time)?;
-                self.world.pause(self.place(node)?, until);
+                self.world.pause(self.running(node)?, until);
                 Ok(())
             }
+            ["bug", _] if self.world.places() > 0 => Err("a bug is planted before the nodes start".into()),
             ["bug", name] => {
-                self.bugs = Bugs::plant(campaign::bug(name).ok_or("there is no such bug")?);
+                let names = || Bug::ALL.map(Bug::name).join(", ");
+                let bug =
+                    campaign::bug(name).ok_or_else(|| format!("there is no bug {name:?}; there are {}", names()))?;
+                self.bugs = Bugs::plant(bug);
                 Ok(())
             }
             ["noise"] => {
                 self.world.listen_to_noise();
                 Ok(())
             }
+            [direction, ..] if let Some(usage) = usage(direction) => Err(format!("it is written `> {usage}`")),
             [node, ref operation @ ..] if !operation.is_empty() => {
-                let place = self.place(node)?;
+                let place = self.running(node)?;
                 let operation = S::parse(operation)?;
                 self.world.operate(place, &operation);
                 self.check(place)
             }
-            _ => Err("no such direction".into()),
+            _ => Err(format!("no such direction; there are {}", USAGES.map(|(name, _)| name).join(", "))),
         }
     }
 
@@ -204,7 +216,7 @@ impl<S: Scenario> Stage<S> {
         let life = self.lives[usize::from(place)];
         let member = Member { node: identity(place), incarnation: Incarnation(life) };
         let seed = Random::new(u64::from(place) << 32 | life).next();
-        let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, verbose: true });
+        let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, tame: true, verbose: true });
         self.world.boot(place, member, host, 0);
         (0..self.world.places()).for_each(|other| self.world.introduce(place, other));
         Ok(())
@@ -221,9 +233,11 @@ impl<S: Scenario> Stage<S> {
     }
 
     fn check(&mut self, place: Place) -> Result<(), String> {
-        if let Err(violation) = self.scenario.check_step(&mut self.world, place) {
-            self.world.note(|| format!("BROKEN {}", violation.what));
+        let Err(violation) = self.scenario.check_step(&mut self.world, place) else { return Ok(()) };
+        if self.bugs == Bugs::NONE {
+            return Err(format!("it breaks a rule, and no bug was planted: {}", violation.what));
         }
+        self.world.note(|| format!("BROKEN {}", violation.what));
         Ok(())
     }
 
@@ -234,7 +248,20 @@ impl<S: Scenario> Stage<S> {
             _ => None,
         };
         let known = place.filter(|place| *place < self.world.places());
-        known.ok_or_else(|| format!("{name:?} is no direction, and no node that was started"))
+        let names = || (0..self.world.places()).map(crate::world::name).collect::<Vec<_>>().join(", ");
+        known.ok_or_else(|| format!("{name:?} is no direction and no node; there are {}", names()))
+    }
+
+    /// The node of this name, if it can do anything now.
+    fn running(&self, name: &str) -> Result<Place, String> {
+        let place = self.place(name)?;
+        if self.world.host(place).is_none() {
+            Err(format!("{name} is down"))
+        } else if self.world.is_paused(place) {
+            Err(format!("{name} stands still"))
+        } else {
+            Ok(place)
+        }
     }
 
     fn said(&mut self) -> String {
@@ -242,6 +269,32 @@ impl<S: Scenario> Stage<S> {
         self.told += lines.len();
         lines.iter().map(|(at, line)| format!("  {} {line}\n", seconds(*at))).collect()
     }
+}
+
+/// How each direction is written.
+const USAGES: [(&str, &str); 18] = [
+    ("scenario", "scenario NAME"),
+    ("nodes", "nodes COUNT"),
+    ("delay", "delay TIME"),
+    ("run", "run TIME"),
+    ("lose", "lose FROM TO [COUNT]"),
+    ("cut", "cut FROM TO"),
+    ("mend", "mend FROM TO"),
+    ("split", "split NODE .."),
+    ("heal", "heal"),
+    ("reset", "reset A B"),
+    ("crash", "crash NODE"),
+    ("power-off", "power-off NODE"),
+    ("leave", "leave NODE"),
+    ("start", "start NODE"),
+    ("pause", "pause NODE TIME"),
+    ("bug", "bug NAME"),
+    ("noise", "noise"),
+    ("a", "a WORD .. (what a user does at node a)"),
+];
+
+fn usage(direction: &str) -> Option<&'static str> {
+    USAGES.iter().find(|(name, _)| *name == direction && name.len() > 1).map(|(_, usage)| *usage)
 }
 
 /// A time such as `20ms`.

@@ -150,8 +150,9 @@ struct Node<H> {
     running_since: Time,
     late_wakes_us: u32,
     wake_at: Option<Time>,
-    woken_at: Time,
-    wakes_now: u32,
+    /// How often it was woken since then.
+    woken_since: Time,
+    wakes: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -413,8 +414,8 @@ impl<H: Host> World<H> {
             running_since: self.now,
             late_wakes_us: 0,
             wake_at: None,
-            woken_at: self.now,
-            wakes_now: 0,
+            woken_since: self.now,
+            wakes: 0,
         };
         if rate_ppm != 0 {
             self.counters.count("clock rate");
@@ -435,12 +436,14 @@ impl<H: Host> World<H> {
         }
     }
 
-    /// A user does something at a node that is up and runs.
-    pub fn operate(&mut self, place: Place, operation: &H::Operation) {
-        if self.host(place).is_some() && !self.is_paused(place) {
+    /// A user does something at a node; false if it is down or stands still.
+    pub fn operate(&mut self, place: Place, operation: &H::Operation) -> bool {
+        let runs = self.host(place).is_some() && !self.is_paused(place);
+        if runs {
             self.journal.note(self.now, || format!("{} is asked: {operation:?}", name(place)));
             self.input(place, Input::Operation(operation));
         }
+        runs
     }
 
     /// The process ends. With `evidence` its peers see their connections break, otherwise nobody is told.
@@ -480,7 +483,9 @@ impl<H: Host> World<H> {
                 node.paused_since = now;
             }
             node.paused_until = Some(until);
-            self.journal.note(now, || format!("{} stands still until {}", name(place), crate::trace::seconds(until)));
+            self.journal.note(now, || {
+                format!("{} stands still until {}", name(place), crate::trace::seconds(until).trim_start())
+            });
         }
     }
 
@@ -770,9 +775,12 @@ impl<H: Host> World<H> {
             self.set_alarm_clock(place);
             return Stepped::Other;
         }
-        node.wakes_now = if node.woken_at == at { node.wakes_now + 1 } else { 0 };
-        node.woken_at = at;
-        assert!(node.wakes_now < WAKES_AT_ONCE_MAX, "G4: {} wants to be woken again and again", name(place));
+        if at.saturating_since(node.woken_since) > WAKES_COUNTED_FOR {
+            node.woken_since = at;
+            node.wakes = 0;
+        }
+        node.wakes += 1;
+        assert!(node.wakes < WAKES_MAX, "G4: {} wants to be woken again and again", name(place));
         self.input(place, Input::Wake)
     }
 
@@ -853,8 +861,9 @@ const fn tag<O>(input: &Input<'_, O>) -> u64 {
     }
 }
 
-/// A machine that wants to be woken so often without any time passing will never stop.
-const WAKES_AT_ONCE_MAX: u32 = 1000;
+/// A machine that wants to be woken so often in so short a time never rests.
+const WAKES_MAX: u32 = 1000;
+const WAKES_COUNTED_FOR: Duration = Duration::from_millis(1);
 
 /// The identity of the node that begins at a place; a later newcomer has a place of its own.
 #[must_use]

@@ -44,7 +44,7 @@ struct Arguments {
     /// safety, liveness, calm or targeted; drawn from the seed unless given.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Breaks a rule on purpose; `--bugs` lists them.
+    /// Breaks a rule on purpose; an unknown name lists them.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
     /// Plants every bug in turn, and shows how many seeds it takes to find it.
@@ -56,11 +56,11 @@ struct Arguments {
     /// Plays each seed twice and compares, and prints a digest to compare between builds.
     #[arg(long)]
     check_determinism: bool,
-    /// Plays a regression again.
-    #[arg(long, value_name = "FILE")]
+    /// Plays a regression again: one of a planted bug must break its rule, any other none.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "minutes", "play"])]
     replay: Option<PathBuf>,
     /// Gives a play, and prints it with what was said.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "minutes"])]
     play: Option<PathBuf>,
     /// Writes the play back into its file.
     #[arg(long, requires = "play")]
@@ -88,7 +88,7 @@ const AFTER_HELP: &str = "Examples:
   cargo sim --check-determinism --seeds 50         the same seed twice is the same run
 
 Exit code:
-  0  no rule was broken, and everything that should happen did
+  0  no rule was broken, and everything that should happen did; of a planted bug: it was found
   1  a rule was broken, a seed was not the same twice, a planted bug was not found, or a campaign left something undone
   2  the arguments make no sense";
 
@@ -245,9 +245,11 @@ fn replay(file: &Path, lines: usize) -> Result<bool> {
     let bug = header.bug.as_deref().map(bug).transpose()?;
     let outcome = scenario.replay(&text, bugs(bug), true).map_err(|error| anyhow!("{error}"))?;
     println!("{}\n\nwhat happened last:\n{}", header.story, last(&outcome.journal, lines));
-    match &outcome.violation {
-        Some(violation) => println!("broken: {}", violation.what),
-        None => println!("no rule was broken"),
+    match (&outcome.violation, bug) {
+        (Some(violation), Some(bug)) => println!("broken, as it should be with {}: {}", bug.name(), violation.what),
+        (Some(violation), None) => println!("broken: {}", violation.what),
+        (None, Some(bug)) => println!("no rule was broken, and {} should break one", bug.name()),
+        (None, None) => println!("no rule was broken"),
     }
     // With its bug planted, a regression is good if it is still found.
     Ok(outcome.violation.is_some() == bug.is_some())
@@ -256,7 +258,9 @@ fn replay(file: &Path, lines: usize) -> Result<bool> {
 fn perform(file: &Path, write: bool) -> Result<bool> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = script::scenario(&text).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-    let scenario = campaign::scenario(name).ok_or_else(|| anyhow!("there is no scenario {name:?}"))?;
+    let names = || campaign::scenarios().iter().map(|scenario| scenario.name()).collect::<Vec<_>>().join(", ");
+    let scenario = campaign::scenario(name)
+        .ok_or_else(|| anyhow!("{}: there is no scenario {name:?}; there are {}", file.display(), names()))?;
     let given = scenario.perform(&text).map_err(|error| anyhow!("{}, {error}", file.display()))?;
     if write {
         fs::write(file, &given).with_context(|| format!("cannot write {}", file.display()))?;
@@ -369,23 +373,35 @@ fn find_bugs(arguments: &Arguments, scenarios: &[Box<dyn Playable>], profile: Op
     let most = arguments.seeds.unwrap_or(5000);
     let wanted = arguments.bug.as_deref().map(bug).transpose()?;
     let mut all_found = true;
-    println!("{:<24} {:>9} {:>10}  broken", "bug", "scenario", "seeds");
+    if !arguments.json {
+        println!("{:<24} {:>9} {:>6} {:>8}  broken", "bug", "scenario", "seeds", "seed");
+    }
     for bug in Bug::ALL.into_iter().filter(|bug| wanted.is_none_or(|wanted| wanted == *bug)) {
         let found = (0..most).find_map(|number| {
             scenarios.iter().find_map(|scenario| {
                 let outcome = scenario.play(arguments.from + number, profile, Bugs::plant(bug), false);
-                Some((scenario.name(), number + 1, outcome.violation?))
+                Some((scenario.name(), number, outcome.violation?))
             })
         });
+        all_found &= found.is_some();
         match found {
-            Some((scenario, seeds, violation)) => {
-                println!("{:<24} {scenario:>9} {seeds:>10}  {}", bug.name(), violation.what);
+            Some((scenario, number, violation)) if arguments.json => {
+                let seed = arguments.from + number;
+                let object = json!({
+                    "bug": bug.name(), "scenario": scenario, "seeds": number + 1, "seed": seed, "rule": violation.what,
+                });
+                println!("{object}");
             }
-            None => {
-                all_found = false;
-                println!("{:<24} {:>9} {most:>10}  NOT FOUND", bug.name(), "");
+            Some((scenario, number, violation)) => {
+                let seed = format!("{:#x}", arguments.from + number);
+                println!("{:<24} {scenario:>9} {:>6} {seed:>8}  {}", bug.name(), number + 1, violation.what);
             }
+            None if arguments.json => println!("{}", json!({ "bug": bug.name(), "seeds": most, "seed": null })),
+            None => println!("{:<24} {:>9} {most:>6} {:>8}  NOT FOUND", bug.name(), "", ""),
         }
+    }
+    if !arguments.json {
+        println!("to see one: cargo sim --scenario SCENARIO --seed SEED --bug BUG");
     }
     Ok(all_found)
 }

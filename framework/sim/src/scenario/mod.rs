@@ -94,6 +94,8 @@ pub struct Boot {
     pub seed: u64,
     /// The rule that it breaks on purpose.
     pub bugs: Bugs,
+    /// It has no habits of its own: in plays and in calm, nodes do what they should.
+    pub tame: bool,
     /// Somebody will read what it notes.
     pub verbose: bool,
 }

@@ -39,7 +39,9 @@ impl Node {
         config.detector.bugs = boot.bugs;
         config.catalog.bugs = boot.bugs;
         // Some nodes cut their catalogs into many small parts.
-        config.catalog.delta_bytes = *Random::new(boot.seed).pick(&[60, 2_000, config.catalog.delta_bytes]);
+        if !boot.tame {
+            config.catalog.delta_bytes = *Random::new(boot.seed).pick(&[60, 2_000, config.catalog.delta_bytes]);
+        }
         Self {
             engine: Engine::new(boot.member, config, boot.seed),
             events: Vec::new(),

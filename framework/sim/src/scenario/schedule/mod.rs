@@ -272,7 +272,7 @@ impl Scenario for Schedule {
         let role = if boot.place == CALLER {
             Role::Caller(Caller::new(boot.bugs))
         } else {
-            let worker = Worker::new(boot.member, boot.seed, self.profile == Profile::Calm);
+            let worker = Worker::new(boot.member, boot.seed, boot.tame, self.profile == Profile::Calm);
             let key = caller::PARALLELISM.to_owned();
             let value = vec![u8::try_from(worker.parallelism).unwrap_or(1)];
             node.step(Time::default(), engine::Input::Set { key, value }, &mut Outbox::new());

@@ -70,10 +70,11 @@ struct Running {
 }
 
 impl Worker {
-    pub(super) fn new(me: Member, seed: u64, calm: bool) -> Self {
+    /// A tame worker has no habits; in calm no item is poisonous.
+    pub(super) fn new(me: Member, seed: u64, tame: bool, calm: bool) -> Self {
         let mut random = Random::new(seed ^ 0x776f_726b_6572);
         let mut chance =
-            |most: u64| if random.below(2) == 0 { 0 } else { u32::try_from(random.below(most)).unwrap_or(0) };
+            |most: u64| if tame || random.below(2) == 0 { 0 } else { u32::try_from(random.below(most)).unwrap_or(0) };
         let habits = Habits {
             refuses: chance(150_000),
             miscounts: chance(10_000),
