@@ -2,4 +2,5 @@
 
 pub mod cluster;
 pub mod functions;
+pub mod maps;
 pub mod process;

@@ -2,37 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{Stream, StreamExt};
-use guthi::{Builder, Done, MapError, Node, NodeId, Outcome};
+use futures::StreamExt;
+use guthi::{Builder, Node, NodeId, Outcome};
 use guthi_tests::{
     cluster::{eventually, members, within},
     functions::{self, Counters, gate_at, hang_if, palindrome, patient_palindrome, square},
+    maps::{assert_palindromes, gather},
 };
 
 use super::Home;
-
-/// Takes in what a map gives, and asserts that nothing comes twice.
-async fn gather<T>(
-    items: impl Stream<Item = Result<Done<T>, MapError>>,
-    mut watch: impl FnMut(usize, &Done<T>),
-) -> BTreeMap<usize, T> {
-    let mut items = std::pin::pin!(items);
-    let mut outputs = BTreeMap::new();
-    while let Some(done) = within("an item", items.next()).await {
-        let done = done.unwrap();
-        watch(outputs.len() + 1, &done);
-        let twice = outputs.insert(done.index, done.output.unwrap());
-        assert!(twice.is_none(), "item {} came twice", done.index);
-    }
-    outputs
-}
-
-fn assert_palindromes(outputs: &BTreeMap<usize, bool>, last: usize, count: usize) {
-    assert_eq!(outputs.len(), last + 1);
-    assert!(outputs.keys().copied().eq(0..=last));
-    assert!(outputs.iter().all(|(n, found)| *found == palindrome(*n as u64)));
-    assert_eq!(outputs.values().filter(|found| **found).count(), count);
-}
 
 #[tokio::test(start_paused = true)]
 async fn outputs_come_in_the_order_of_the_input() {

@@ -1,39 +1,13 @@
 //! Maps over real bytes, and over processes that are killed.
 
-use std::collections::BTreeMap;
-
-use futures::{Stream, StreamExt};
-use guthi::{Done, MapError};
 use guthi_tests::{
-    cluster::{Home, members, within},
-    functions::{palindrome, prime, slow_palindrome},
+    cluster::{Home, members},
+    functions::{prime, slow_palindrome},
+    maps::{assert_palindromes, gather},
     process::Worker,
 };
 
 use super::WORKER;
-
-/// Takes in what a map gives, and asserts that nothing comes twice.
-async fn gather<T>(
-    items: impl Stream<Item = Result<Done<T>, MapError>>,
-    mut watch: impl FnMut(usize, &Done<T>),
-) -> BTreeMap<usize, T> {
-    let mut items = std::pin::pin!(items);
-    let mut outputs = BTreeMap::new();
-    while let Some(done) = within("an item", items.next()).await {
-        let done = done.unwrap();
-        watch(outputs.len() + 1, &done);
-        let twice = outputs.insert(done.index, done.output.unwrap());
-        assert!(twice.is_none(), "item {} came twice", done.index);
-    }
-    outputs
-}
-
-fn assert_palindromes(outputs: &BTreeMap<usize, bool>, last: usize, count: usize) {
-    assert_eq!(outputs.len(), last + 1);
-    assert!(outputs.keys().copied().eq(0..=last));
-    assert!(outputs.iter().all(|(n, found)| *found == palindrome(*n as u64)));
-    assert_eq!(outputs.values().filter(|found| **found).count(), count);
-}
 
 #[tokio::test]
 async fn two_million_numbers_hold_as_many_primes_as_they_should() {
