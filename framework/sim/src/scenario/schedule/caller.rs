@@ -109,8 +109,12 @@ impl Caller {
             Act::Start(start) => self.start(now, start, out),
             Act::Offer { map, items } => {
                 let Some(at) = named(*map) else { return };
-                if self.maps[at].source_open {
-                    self.maps[at].source += u64::from(*items);
+                // A map that never began, because its caller stood still, leaves its number to the next one, which may
+                // have far longer items: those would not be done when the run ends.
+                let of = &mut self.maps[at];
+                let offered = of.source + u64::from(*items);
+                if of.source_open && offered * u64::from(of.work.cost_us) <= WORK_US_MAX {
+                    of.source = offered;
                 }
                 self.go_on(now, at, out);
             }
@@ -348,3 +352,6 @@ impl Map {
 fn send(to: Member, message: &Message, out: &mut Outbox<Wish>) {
     out.push(Wish::Send { to, kind: Kind::Stream, bytes: message.encode() });
 }
+
+/// What the items of a map may cost together, at one worker: a little more than any plan asks for.
+const WORK_US_MAX: u64 = 6_000_000;
