@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use guthi_core::{
-    protocol::{bugs::Bugs, random::Random, time::Time},
-    wire::id::{Incarnation, Member},
-};
+use guthi_core::protocol::{bugs::Bugs, random::Random, time::Time};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,7 +15,7 @@ use crate::{
     fault::{self, Counters, Fault, Profile, Strike, Trigger, What, micros},
     scenario::{Boot, Operation, Scenario, Violation},
     trace::TraceHash,
-    world::{Stepped, World, identity, name},
+    world::{Stepped, World, name},
 };
 
 /// All that happens to a world from outside, as plain data. Together with the code it decides everything.
@@ -159,8 +156,6 @@ struct Run<'a, S: Scenario> {
     verbose: bool,
     /// What alarms mean.
     tasks: Vec<Task>,
-    /// How often each place was booted.
-    lives: Vec<u64>,
     /// How often each marker was reached, for those who wait for it.
     seen: BTreeMap<&'static str, u32>,
     healed: bool,
@@ -194,7 +189,6 @@ impl<'a, S: Scenario> Run<'a, S> {
             bugs,
             verbose,
             tasks: Vec::new(),
-            lives: Vec::new(),
             seen: BTreeMap::new(),
             healed: false,
         }
@@ -285,13 +279,8 @@ impl<'a, S: Scenario> Run<'a, S> {
         if self.world.host(place).is_some() {
             return;
         }
-        while self.lives.len() <= usize::from(place) {
-            self.lives.push(0);
-        }
-        self.lives[usize::from(place)] += 1;
-        let life = self.lives[usize::from(place)];
-        let member = Member { node: identity(place), incarnation: Incarnation(life) };
-        let seed = Random::new(self.plan.seed ^ u64::from(place) << 32 ^ life).next();
+        let member = self.world.next_member(place);
+        let seed = Random::new(self.plan.seed ^ u64::from(place) << 32 ^ member.incarnation.0).next();
         let tame = self.plan.profile == Profile::Calm;
         let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, tame, verbose: self.verbose });
         let rate = self.plan.clock_rates_ppm.get(usize::from(place)).copied().unwrap_or(0);

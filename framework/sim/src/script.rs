@@ -23,13 +23,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use guthi_core::{
-    protocol::{
-        bugs::{Bug, Bugs},
-        random::Random,
-        time::Time,
-    },
-    wire::id::{Incarnation, Member},
+use guthi_core::protocol::{
+    bugs::{Bug, Bugs},
+    random::Random,
+    time::Time,
 };
 
 use crate::{
@@ -38,7 +35,7 @@ use crate::{
     fault::Profile,
     scenario::{Boot, Scenario},
     trace::seconds,
-    world::{Stepped, World, identity},
+    world::{Stepped, World},
 };
 
 /// Plays a text of this scenario, and returns it with what was said.
@@ -83,7 +80,6 @@ struct Stage<S: Scenario> {
     world: World<S::Host>,
     conditions: Conditions,
     bugs: Bugs,
-    lives: Vec<u64>,
     told: usize,
 }
 
@@ -95,7 +91,6 @@ impl<S: Scenario> Stage<S> {
             world: World::new(1, conditions, true),
             conditions,
             bugs: Bugs::NONE,
-            lives: Vec::new(),
             told: 0,
         }
     }
@@ -209,13 +204,8 @@ impl<S: Scenario> Stage<S> {
         if self.world.host(place).is_some() {
             return Err("it is up".into());
         }
-        if self.lives.len() <= usize::from(place) {
-            self.lives.resize(usize::from(place) + 1, 0);
-        }
-        self.lives[usize::from(place)] += 1;
-        let life = self.lives[usize::from(place)];
-        let member = Member { node: identity(place), incarnation: Incarnation(life) };
-        let seed = Random::new(u64::from(place) << 32 | life).next();
+        let member = self.world.next_member(place);
+        let seed = Random::new(u64::from(place) << 32 | member.incarnation.0).next();
         let host = self.scenario.boot(Boot { place, member, seed, bugs: self.bugs, tame: true, verbose: true });
         self.world.boot(place, member, host, 0);
         (0..self.world.places()).for_each(|other| self.world.introduce(place, other));

@@ -13,7 +13,7 @@ use std::{
 
 use guthi_core::{
     protocol::{contract::Outbox, random::Random, time::Time},
-    wire::id::{Member, NodeId},
+    wire::id::{Incarnation, Member, NodeId},
 };
 
 use crate::{
@@ -256,6 +256,13 @@ impl<H: Host> World<H> {
     #[must_use]
     pub fn member(&self, place: Place) -> Option<Member> {
         self.nodes.get(usize::from(place)).map(|node| node.member)
+    }
+
+    /// Who a process at a place would be: the next life of the node that was there, or a new node.
+    #[must_use]
+    pub fn next_member(&self, place: Place) -> Member {
+        let life = self.member(place).map_or(1, |last| last.incarnation.0 + 1);
+        Member { node: identity(place), incarnation: Incarnation(life) }
     }
 
     /// Where a node is.
