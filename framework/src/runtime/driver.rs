@@ -207,6 +207,8 @@ impl Driver {
         for effect in effects.drain() {
             match effect {
                 Effect::Send { to, packet } => self.send(to, &packet),
+                // Nothing acts on views yet, so there is none to write down.
+                Effect::Record(_) => {}
                 Effect::Event(event) => self.engine_event(event),
             }
         }
@@ -221,9 +223,12 @@ impl Driver {
             engine::Event::Catalog(
                 catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
             ) => {}
+            engine::Event::Membership(_) => {}
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
-            engine::Event::Packet { packet: Packet::Detector(_) | Packet::Catalog(_), .. } => {
+            engine::Event::Packet {
+                packet: Packet::Detector(_) | Packet::Membership(_) | Packet::Catalog(_), ..
+            } => {
                 unreachable!("the engine gives these to their machines")
             }
         }
@@ -242,7 +247,7 @@ impl Driver {
                 self.turn(peer.node, Status::Left, None);
                 self.emit(event);
             }
-            detector::Event::Answered { peer, rtt } => {
+            detector::Event::Answered { peer, rtt, .. } => {
                 if let Some(state) = self.peers.get_mut(peer.node) {
                     self.dirty |= state.answered(rtt);
                 }
@@ -256,7 +261,7 @@ impl Driver {
                 self.peers.remove(node);
                 self.dirty = true;
             }
-            detector::Event::Ignored { .. } => {}
+            detector::Event::Asked { .. } | detector::Event::Ignored { .. } => {}
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) const fn about(event: &detector::Event) -> Option<Member> {
         | detector::Event::Unlink(peer)
         | detector::Event::Suspected { peer, .. }
         | detector::Event::Failed { peer, .. }
+        | detector::Event::Asked { peer, .. }
         | detector::Event::Answered { peer, .. }
         | detector::Event::Ignored { from: peer, .. } => Some(*peer),
         detector::Event::Relink { .. } | detector::Event::Forgotten(_) => None,
@@ -37,7 +38,8 @@ pub(super) fn event(event: &detector::Event, peer: Peer) -> Option<Event> {
         detector::Event::Left(_) => Some(Event::Left { peer }),
         detector::Event::Suspected { .. } => Some(Event::Suspected { peer, reason }),
         detector::Event::Failed { .. } => Some(Event::Failed { peer, reason }),
-        detector::Event::Answered { .. }
+        detector::Event::Asked { .. }
+        | detector::Event::Answered { .. }
         | detector::Event::Relink { .. }
         | detector::Event::Unlink(_)
         | detector::Event::Forgotten(_)
@@ -66,6 +68,8 @@ pub(super) fn trace(event: &engine::Event) {
         engine::Event::Catalog(catalog::Event::Refused { key, reason }) => {
             tracing::warn!(target: "guthi::event::catalog::refused", key, ?reason);
         }
+        // Agreed views are not acted on by the node yet.
+        engine::Event::Membership(event) => tracing::debug!(target: "guthi::event::membership", ?event),
         engine::Event::Catalog(_) | engine::Event::Detector(_) | engine::Event::Packet { .. } => {}
     }
 }

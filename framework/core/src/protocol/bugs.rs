@@ -27,6 +27,38 @@ pub enum Bug {
     RefusedItemForgotten,
     /// Schedule: a function that must run once is copied to a second worker when it is late.
     OnceCopied,
+    /// Membership: a wedged member still renews leases.
+    WedgeForgotten,
+    /// Membership: what is left of the wait of the view before is not waited for.
+    InheritedWaitForgotten,
+    /// Membership: a member of whom nothing is heard in this view is cut without a wait.
+    InstallWaitForgotten,
+    /// Membership: who accepts its own cut keeps its guards.
+    OwnCutShrugged,
+    /// Membership: accepting a ballot does not promise it.
+    AcceptPromisesNothing,
+    /// Membership: a proposer proposes its own value whatever was accepted before.
+    OwnValuePreferred,
+    /// Membership: any half of the voters is enough.
+    AnyHalfIsQuorum,
+    /// Membership: an install forgets which leases were granted.
+    GrantsForgotten,
+    /// Membership: a view that is learnt from another one than its proposer is active at once.
+    LaterViewUnwaited,
+    /// Membership: who was cut and taken in again does not notice.
+    SinceIgnored,
+    /// Membership: rank is no total order: of two lineages of one size each gives way.
+    RankTiesGiveWay,
+    /// Membership: a member of two lineages at once.
+    JoinedWithoutLeaving,
+    /// Membership: a fork is agreed to with whatever members somebody names.
+    ForkSetLoose,
+    /// Membership: a view is acted in before it is written down.
+    EpochNotWritten,
+    /// Membership: who missed a decision is never told.
+    StragglerForgotten,
+    /// Membership: a refused ballot is repeated instead of raised.
+    RefusalIgnored,
     /// Detector: silence is not noticed while the link looks healthy.
     SilenceIgnored,
     /// Detector: a stall of this process is blamed on its peers.
@@ -35,7 +67,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 28] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -46,6 +78,22 @@ impl Bug {
         Self::LateResultCounted,
         Self::RefusedItemForgotten,
         Self::OnceCopied,
+        Self::WedgeForgotten,
+        Self::InheritedWaitForgotten,
+        Self::InstallWaitForgotten,
+        Self::OwnCutShrugged,
+        Self::AcceptPromisesNothing,
+        Self::OwnValuePreferred,
+        Self::AnyHalfIsQuorum,
+        Self::GrantsForgotten,
+        Self::LaterViewUnwaited,
+        Self::SinceIgnored,
+        Self::RankTiesGiveWay,
+        Self::JoinedWithoutLeaving,
+        Self::ForkSetLoose,
+        Self::EpochNotWritten,
+        Self::StragglerForgotten,
+        Self::RefusalIgnored,
         Self::SilenceIgnored,
         Self::StallBlamedOnPeers,
     ];
@@ -64,6 +112,22 @@ impl Bug {
             Self::LateResultCounted => "late-result-counted",
             Self::RefusedItemForgotten => "refused-item-forgotten",
             Self::OnceCopied => "once-copied",
+            Self::WedgeForgotten => "wedge-forgotten",
+            Self::InheritedWaitForgotten => "inherited-wait-forgotten",
+            Self::InstallWaitForgotten => "install-wait-forgotten",
+            Self::OwnCutShrugged => "own-cut-shrugged",
+            Self::AcceptPromisesNothing => "accept-promises-nothing",
+            Self::OwnValuePreferred => "own-value-preferred",
+            Self::AnyHalfIsQuorum => "any-half-is-quorum",
+            Self::GrantsForgotten => "grants-forgotten",
+            Self::LaterViewUnwaited => "later-view-unwaited",
+            Self::SinceIgnored => "since-ignored",
+            Self::RankTiesGiveWay => "rank-ties-give-way",
+            Self::JoinedWithoutLeaving => "joined-without-leaving",
+            Self::ForkSetLoose => "fork-set-loose",
+            Self::EpochNotWritten => "epoch-not-written",
+            Self::StragglerForgotten => "straggler-forgotten",
+            Self::RefusalIgnored => "refusal-ignored",
             Self::SilenceIgnored => "silence-ignored",
             Self::StallBlamedOnPeers => "stall-blamed-on-peers",
         }

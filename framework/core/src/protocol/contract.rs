@@ -10,7 +10,7 @@
 use alloc::vec::{self, Vec};
 use core::fmt::Debug;
 
-use super::time::Time;
+use super::{time::Time, view::At};
 use crate::wire::id::Member;
 
 /// One distributed algorithm on one node.
@@ -66,6 +66,8 @@ pub enum Effect<P: Protocol> {
     },
     /// Tell the engine.
     Emit(P::Event),
+    /// Write this view into the file of this process, before anything after it leaves.
+    Record(At),
 }
 
 /// What a step wants done, in order.
@@ -154,6 +156,11 @@ impl<P: Protocol> Outbox<Effect<P>> {
         self.push(Effect::Send { to, message });
     }
 
+    /// Writes a view down before anything else leaves.
+    pub fn record(&mut self, at: At) {
+        self.push(Effect::Record(at));
+    }
+
     /// Emits an event.
     pub fn emit(&mut self, event: P::Event) {
         self.push(Effect::Emit(event));
@@ -165,6 +172,7 @@ impl<P: Protocol> Debug for Effect<P> {
         match self {
             Self::Send { to, message } => write!(f, "to {:?}: {message:?}", to.node),
             Self::Emit(event) => event.fmt(f),
+            Self::Record(at) => write!(f, "record {at:?}"),
         }
     }
 }

@@ -9,9 +9,10 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use super::{
     catalog,
     contract::{self, Outbox, Protocol, ViewChange},
-    detector,
+    detector, membership,
     packet::Packet,
     time::Time,
+    view::At,
 };
 use crate::wire::id::{Member, NodeId};
 
@@ -19,6 +20,7 @@ use crate::wire::id::{Member, NodeId};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
     detector: detector::Machine,
+    membership: membership::Machine,
     catalog: catalog::Machine,
     /// What is known of each link on its way to being ready.
     links: BTreeMap<NodeId, Link>,
@@ -36,6 +38,8 @@ struct Link {
 pub struct Config {
     /// Of the detector.
     pub detector: detector::Config,
+    /// Of the membership.
+    pub membership: membership::Config,
     /// Of the catalog.
     pub catalog: catalog::Config,
 }
@@ -60,6 +64,8 @@ pub enum Input {
     Heard(Member),
     /// An attempt to link with this node has failed.
     Unreachable(NodeId),
+    /// What the node tells its membership.
+    Membership(membership::Command),
     /// An entry of this node's own catalog is to be set.
     Set {
         /// Which.
@@ -74,7 +80,7 @@ pub enum Input {
     },
     /// The deadline has come.
     Wake,
-    /// The node is about to leave.
+    /// The node is about to go: its last word.
     Leave,
 }
 
@@ -88,6 +94,8 @@ pub enum Effect {
         /// What.
         packet: Packet,
     },
+    /// Write this view into the file of this process, before anything after it leaves.
+    Record(At),
     /// Tell the node.
     Event(Event),
 }
@@ -97,6 +105,8 @@ pub enum Effect {
 pub enum Event {
     /// To the detector.
     Detector(detector::Event),
+    /// To the membership.
+    Membership(membership::Event),
     /// To the catalog.
     Catalog(catalog::Event),
     /// A packet came that is no machine's business.
@@ -111,9 +121,11 @@ pub enum Event {
 impl Engine {
     /// The engine of a node that knows nobody. The seed is all the chance that it will ever have.
     #[must_use]
-    pub const fn new(me: Member, config: Config, seed: u64) -> Self {
+    pub fn new(me: Member, config: Config, seed: u64) -> Self {
+        let membership = membership::Machine::new(me, config.membership, seed);
         Self {
-            detector: detector::Machine::new(config.detector, seed),
+            detector: detector::Machine::new(config.detector, seed, membership.standing()),
+            membership,
             catalog: catalog::Machine::new(me, config.catalog),
             links: BTreeMap::new(),
         }
@@ -128,28 +140,36 @@ impl Engine {
                 self.learn(now, member, |link| link.callable = true, out);
             }
             Input::Packet { from, packet } => self.packet(now, from, packet, out),
-            Input::Heard(member) => self.tell_detector(now, detector::Command::Heard(member), out),
-            Input::Unreachable(node) => self.tell_detector(now, detector::Command::Unreachable(node), out),
-            Input::Set { key, value } => self.tell_catalog(now, catalog::Command::Set { key, value }, out),
-            Input::Remove { key } => self.tell_catalog(now, catalog::Command::Remove { key }, out),
+            Input::Heard(member) => self.tell(now, detector::Command::Heard(member), out),
+            Input::Unreachable(node) => self.tell(now, detector::Command::Unreachable(node), out),
+            Input::Membership(command) => self.tell(now, command, out),
+            Input::Set { key, value } => self.tell(now, catalog::Command::Set { key, value }, out),
+            Input::Remove { key } => self.tell(now, catalog::Command::Remove { key }, out),
             Input::Wake => {
-                self.detect(now, out, |detector, out| detector.wake(now, out));
-                self.catalogue(now, out, |catalog, out| catalog.wake(now, out));
+                self.drive::<detector::Machine>(now, out, |detector, out| detector.wake(now, out));
+                self.drive::<membership::Machine>(now, out, |membership, out| membership.wake(now, out));
+                self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.wake(now, out));
             }
-            Input::Leave => self.tell_detector(now, detector::Command::Leave, out),
+            Input::Leave => self.tell(now, detector::Command::Leave, out),
         }
     }
 
     /// When to step with [`Input::Wake`]; never, if `None`.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        [self.detector.deadline(), self.catalog.deadline()].into_iter().flatten().min()
+        [self.detector.deadline(), self.membership.deadline(), self.catalog.deadline()].into_iter().flatten().min()
     }
 
     /// Who answers.
     #[must_use]
     pub const fn detector(&self) -> &detector::Machine {
         &self.detector
+    }
+
+    /// Who is a member.
+    #[must_use]
+    pub const fn membership(&self) -> &membership::Machine {
+        &self.membership
     }
 
     /// What everybody says about itself.
@@ -163,31 +183,31 @@ impl Engine {
         if known.is_none_or(|(known, _)| known.incarnation <= member.incarnation) {
             self.links.insert(member.node, Link { member, described: false, callable: false });
         }
-        self.detect(now, out, |detector, out| detector.view_changed(now, ViewChange::Linked(member), out));
-        self.catalogue(now, out, |catalog, out| catalog.view_changed(now, ViewChange::Linked(member), out));
+        self.change(now, ViewChange::Linked(member), out);
     }
 
     fn unlinked(&mut self, now: Time, member: Member, out: &mut Outbox<Effect>) {
         if self.links.get(&member.node).is_some_and(|link| link.member == member) {
             self.links.remove(&member.node);
         }
-        self.catalogue(now, out, |catalog, out| catalog.view_changed(now, ViewChange::Unlinked(member), out));
-        self.detect(now, out, |detector, out| detector.view_changed(now, ViewChange::Unlinked(member), out));
+        self.change(now, ViewChange::Unlinked(member), out);
+    }
+
+    fn change(&mut self, now: Time, change: ViewChange, out: &mut Outbox<Effect>) {
+        self.drive::<detector::Machine>(now, out, |detector, out| detector.view_changed(now, change, out));
+        self.drive::<membership::Machine>(now, out, |membership, out| membership.view_changed(now, change, out));
+        self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.view_changed(now, change, out));
     }
 
     fn packet(&mut self, now: Time, from: Member, packet: Packet, out: &mut Outbox<Effect>) {
+        if !matches!(packet, Packet::Detector(_)) {
+            self.tell(now, detector::Command::Heard(from), out);
+        }
         match packet {
-            Packet::Detector(message) => {
-                self.detect(now, out, |detector, out| detector.receive(now, from, message, out))
-            }
-            Packet::Catalog(message) => {
-                self.tell_detector(now, detector::Command::Heard(from), out);
-                self.catalogue(now, out, |catalog, out| catalog.receive(now, from, message, out));
-            }
-            Packet::PeersWanted | Packet::Peers(_) => {
-                self.tell_detector(now, detector::Command::Heard(from), out);
-                out.push(Effect::Event(Event::Packet { from, packet }));
-            }
+            Packet::Detector(message) => self.hear::<detector::Machine>(now, from, message, out),
+            Packet::Membership(message) => self.hear::<membership::Machine>(now, from, message, out),
+            Packet::Catalog(message) => self.hear::<catalog::Machine>(now, from, message, out),
+            Packet::PeersWanted | Packet::Peers(_) => out.push(Effect::Event(Event::Packet { from, packet })),
         }
     }
 
@@ -196,82 +216,131 @@ impl Engine {
         let Some(link) = self.links.get_mut(&member.node).filter(|link| link.member == member) else { return };
         note(link);
         if link.described && link.callable {
-            self.tell_detector(now, detector::Command::Ready(member), out);
-        }
-    }
-
-    // From events to the inputs of others.
-
-    fn detector_event(&mut self, now: Time, event: detector::Event, out: &mut Outbox<Effect>) {
-        out.push(Effect::Event(Event::Detector(event)));
-        match event {
-            detector::Event::Unlink(member) => self.unlinked(now, member, out),
-            detector::Event::Forgotten(node) => self.tell_catalog(now, catalog::Command::Forget(node), out),
-            detector::Event::Joined(_)
-            | detector::Event::Suspected { .. }
-            | detector::Event::Trusted(_)
-            | detector::Event::Failed { .. }
-            | detector::Event::Recovered(_)
-            | detector::Event::Left(_)
-            | detector::Event::Answered { .. }
-            | detector::Event::Relink { .. }
-            | detector::Event::Ignored { .. } => {}
-        }
-    }
-
-    fn catalog_event(&mut self, now: Time, event: catalog::Event, out: &mut Outbox<Effect>) {
-        let described = if let catalog::Event::Described(member) = event { Some(member) } else { None };
-        out.push(Effect::Event(Event::Catalog(event)));
-        if let Some(member) = described {
-            self.learn(now, member, |link| link.described = true, out);
+            self.tell(now, detector::Command::Ready(member), out);
         }
     }
 
     // One step of one machine, and what follows from it.
 
-    fn tell_detector(&mut self, now: Time, command: detector::Command, out: &mut Outbox<Effect>) {
-        self.detect(now, out, |detector, out| detector.command(now, command, out));
+    fn tell<C>(&mut self, now: Time, command: C, out: &mut Outbox<Effect>)
+    where
+        C: Addressed,
+    {
+        self.drive::<C::To>(now, out, |machine, out| machine.command(now, command, out));
     }
 
-    fn tell_catalog(&mut self, now: Time, command: catalog::Command, out: &mut Outbox<Effect>) {
-        self.catalogue(now, out, |catalog, out| catalog.command(now, command, out));
+    fn hear<P: Part>(&mut self, now: Time, from: Member, message: P::Message, out: &mut Outbox<Effect>) {
+        self.drive::<P>(now, out, |machine, out| machine.receive(now, from, message, out));
     }
 
-    fn detect(
+    fn drive<P: Part>(
         &mut self,
         now: Time,
         out: &mut Outbox<Effect>,
-        step: impl FnOnce(&mut detector::Machine, &mut Outbox<contract::Effect<detector::Machine>>),
+        step: impl FnOnce(&mut P, &mut Outbox<contract::Effect<P>>),
     ) {
         let mut own = Outbox::new();
-        step(&mut self.detector, &mut own);
+        step(P::of(self), &mut own);
         out.absorb_reached(&mut own);
         for effect in own.drain() {
             match effect {
-                contract::Effect::Send { to, message } => {
-                    out.push(Effect::Send { to, packet: Packet::Detector(message) });
-                }
-                contract::Effect::Emit(event) => self.detector_event(now, event, out),
+                contract::Effect::Send { to, message } => out.push(Effect::Send { to, packet: P::packet(message) }),
+                contract::Effect::Record(at) => out.push(Effect::Record(at)),
+                contract::Effect::Emit(event) => P::follow(self, now, event, out),
             }
         }
     }
+}
 
-    fn catalogue(
-        &mut self,
-        now: Time,
-        out: &mut Outbox<Effect>,
-        step: impl FnOnce(&mut catalog::Machine, &mut Outbox<contract::Effect<catalog::Machine>>),
-    ) {
-        let mut own = Outbox::new();
-        step(&mut self.catalog, &mut own);
-        out.absorb_reached(&mut own);
-        for effect in own.drain() {
-            match effect {
-                contract::Effect::Send { to, message } => {
-                    out.push(Effect::Send { to, packet: Packet::Catalog(message) });
-                }
-                contract::Effect::Emit(event) => self.catalog_event(now, event, out),
+/// A machine in its engine: where it is, and what its events mean to the others.
+trait Part: Protocol {
+    fn of(engine: &mut Engine) -> &mut Self;
+    fn packet(message: Self::Message) -> Packet;
+    fn follow(engine: &mut Engine, now: Time, event: Self::Event, out: &mut Outbox<Effect>);
+}
+
+/// A command says by its type whom it is for.
+trait Addressed {
+    type To: Part<Command = Self>;
+}
+
+impl Addressed for detector::Command {
+    type To = detector::Machine;
+}
+
+impl Addressed for membership::Command {
+    type To = membership::Machine;
+}
+
+impl Addressed for catalog::Command {
+    type To = catalog::Machine;
+}
+
+impl Part for detector::Machine {
+    fn of(engine: &mut Engine) -> &mut Self {
+        &mut engine.detector
+    }
+
+    fn packet(message: detector::Message) -> Packet {
+        Packet::Detector(message)
+    }
+
+    fn follow(engine: &mut Engine, now: Time, event: detector::Event, out: &mut Outbox<Effect>) {
+        out.push(Effect::Event(Event::Detector(event)));
+        match event {
+            detector::Event::Unlink(member) => engine.unlinked(now, member, out),
+            detector::Event::Forgotten(node) => engine.tell(now, catalog::Command::Forget(node), out),
+            detector::Event::Failed { peer, .. } | detector::Event::Left(peer) => {
+                engine.tell(now, membership::Command::Suspect(peer), out);
             }
+            detector::Event::Asked { peer, standing } => {
+                engine.tell(now, membership::Command::Asked { by: peer, standing }, out);
+            }
+            detector::Event::Answered { peer, sent, asked, standing, .. } => {
+                engine.tell(now, membership::Command::Answered { by: peer, sent, asked, standing }, out);
+            }
+            detector::Event::Joined(_)
+            | detector::Event::Suspected { .. }
+            | detector::Event::Trusted(_)
+            | detector::Event::Recovered(_)
+            | detector::Event::Relink { .. }
+            | detector::Event::Ignored { .. } => {}
+        }
+    }
+}
+
+impl Part for membership::Machine {
+    fn of(engine: &mut Engine) -> &mut Self {
+        &mut engine.membership
+    }
+
+    fn packet(message: membership::Message) -> Packet {
+        Packet::Membership(message)
+    }
+
+    fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
+        let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
+        out.push(Effect::Event(Event::Membership(event)));
+        if let Some(standing) = stand {
+            engine.tell(now, detector::Command::Stand(standing), out);
+        }
+    }
+}
+
+impl Part for catalog::Machine {
+    fn of(engine: &mut Engine) -> &mut Self {
+        &mut engine.catalog
+    }
+
+    fn packet(message: catalog::Message) -> Packet {
+        Packet::Catalog(message)
+    }
+
+    fn follow(engine: &mut Engine, now: Time, event: catalog::Event, out: &mut Outbox<Effect>) {
+        let described = if let catalog::Event::Described(member) = event { Some(member) } else { None };
+        out.push(Effect::Event(Event::Catalog(event)));
+        if let Some(member) = described {
+            engine.learn(now, member, |link| link.described = true, out);
         }
     }
 }

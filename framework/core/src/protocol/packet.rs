@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{catalog, detector};
+use super::{catalog, detector, membership};
 use crate::wire::id::Member;
 
 /// One control message between two linked members.
@@ -18,6 +18,8 @@ pub enum Packet {
     PeersWanted,
     /// Those I am linked to.
     Peers(Vec<Whereabouts>),
+    /// From membership to membership.
+    Membership(membership::Message),
 }
 
 /// Where a node can be reached.
@@ -68,6 +70,7 @@ impl Packet {
             Self::Catalog(catalog::Message::Delta(_)) => "catalog_delta",
             Self::Catalog(catalog::Message::Pull(_)) => "catalog_pull",
             Self::Catalog(catalog::Message::Taken { .. }) => "catalog_taken",
+            Self::Membership(message) => message.name(),
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
         }

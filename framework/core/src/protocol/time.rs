@@ -9,6 +9,9 @@ use core::{fmt, ops::Add, time::Duration};
 pub struct Time(u64);
 
 impl Time {
+    /// Later than anything that happens.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The moment that many nanoseconds after the beginning.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

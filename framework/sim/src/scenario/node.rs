@@ -79,6 +79,7 @@ impl Node {
                     assert!(bytes.len() <= limits::CONTROL_FRAME_BYTES_MAX, "a packet is larger than a frame may be");
                     out.push(Wish::Send { to, kind: Kind::Packet, bytes });
                 }
+                Effect::Record(_) => {}
                 Effect::Event(event) => {
                     if let engine::Event::Detector(detector::Event::Relink { node, patience }) = event {
                         out.push(Wish::Dial { node, patience });
@@ -113,8 +114,8 @@ pub(crate) fn is_echo(bytes: &[u8]) -> bool {
 pub(crate) fn tell(bytes: &[u8]) -> String {
     let Some(packet) = read(bytes) else { return "something that cannot be read".into() };
     match packet {
-        Packet::Detector(detector::Message::Echo { sequence }) => format!("echo {sequence}"),
-        Packet::Detector(detector::Message::EchoReply { sequence }) => format!("echo reply {sequence}"),
+        Packet::Detector(detector::Message::Echo { sequence, .. }) => format!("echo {sequence}"),
+        Packet::Detector(detector::Message::EchoReply { sequence, .. }) => format!("echo reply {sequence}"),
         Packet::Detector(detector::Message::Leaving) => "leaving".into(),
         Packet::Catalog(catalog::Message::Have { heads, .. }) => {
             let heads: Vec<_> = heads.iter().map(head).collect();
@@ -130,6 +131,7 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
             let changes: Vec<_> = changes.collect();
             format!("delta {}:{}-{} [{}]", short(delta.of.node), delta.after, delta.sequence, changes.join(", "))
         }
+        Packet::Membership(message) => format!("{message:?}"),
         Packet::PeersWanted => "peers wanted".into(),
         Packet::Peers(list) => format!("{} peers", list.len()),
     }
@@ -153,7 +155,7 @@ fn words(event: &engine::Event) -> Option<String> {
             detector::Event::Unlink(peer) => Some(format!("gives up the link with {}", name(peer))),
             detector::Event::Relink { node, .. } => Some(format!("tries to link with {}", short(*node))),
             detector::Event::Forgotten(node) => Some(format!("forgets {}", short(*node))),
-            detector::Event::Answered { .. } => None,
+            detector::Event::Asked { .. } | detector::Event::Answered { .. } => None,
             detector::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),
         },
         engine::Event::Catalog(event) => match event {
@@ -162,6 +164,6 @@ fn words(event: &engine::Event) -> Option<String> {
             catalog::Event::Refused { key, reason } => Some(format!("refuses {key}: {reason:?}")),
             catalog::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),
         },
-        engine::Event::Packet { .. } => None,
+        engine::Event::Membership(_) | engine::Event::Packet { .. } => None,
     }
 }

@@ -96,11 +96,15 @@ impl Hostile {
 
     /// Whether the node still keeps the link: it answers an echo on it.
     async fn assert_linked(&mut self, why: &str) {
-        self.control.write_all(&packet(&Packet::Detector(detector::Message::Echo { sequence: 77 }))).await.unwrap();
+        self.control
+            .write_all(&packet(&Packet::Detector(detector::Message::Echo { sequence: 77, standing: None })))
+            .await
+            .unwrap();
         loop {
             let (kind, _, body) = read(&mut self.control).await.unwrap_or_else(|| panic!("the link is gone: {why}"));
             assert_eq!(kind, Kind::Control);
-            if codec::decode(&body) == Ok(Packet::Detector(detector::Message::EchoReply { sequence: 77 })) {
+            let reply = codec::decode(&body);
+            if matches!(reply, Ok(Packet::Detector(detector::Message::EchoReply { sequence: 77, .. }))) {
                 return;
             }
         }
@@ -242,7 +246,7 @@ async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
         }
         hostile
             .control
-            .write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345 })))
+            .write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345, standing: None })))
             .await
             .unwrap();
         let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(1) };

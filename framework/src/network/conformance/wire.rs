@@ -7,6 +7,7 @@ use guthi_core::{
         catalog::{Change, Delta, Head, Message},
         detector,
         packet::{FunctionEntry, Packet, Whereabouts},
+        view::{At, Epoch, Lineage, Standing},
     },
     wire::{
         codec,
@@ -30,9 +31,10 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn packets_keep_their_bytes() {
     let detector = |message, bytes: &[u8]| golden(&Packet::Detector(message), bytes);
-    detector(detector::Message::Echo { sequence: 300 }, &[0, 0, 0xac, 2]);
-    let reply = detector::Message::EchoReply { sequence: u64::MAX };
-    detector(reply, &[0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
+    detector(detector::Message::Echo { sequence: 300, standing: None }, &[0, 0, 0xac, 2, 0]);
+    let at = At { lineage: Lineage([6; 16]), epoch: Epoch(300) };
+    let reply = detector::Message::EchoReply { sequence: 1, standing: Some(Standing { at, wedged: true }) };
+    detector(reply, &joined(&[&[0, 1, 1, 1], &[6; 16], &[0xac, 2, 1]]));
     detector(detector::Message::Leaving, &[0, 2]);
     let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
     let head = Head { of, sequence: 300 };

@@ -39,6 +39,7 @@ impl Room {
             match effect {
                 Effect::Send { to, message } => self.under_way.push((member(at as u8), to, message)),
                 Effect::Emit(event) => self.events.push((at, event)),
+                Effect::Record(_) => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::{
         contract::{self, Effect, Protocol, ViewChange},
         random::Random,
         time::Time,
+        view::Standing,
     },
     wire::id::{Member, NodeId},
 };
@@ -19,6 +20,8 @@ type Outbox = contract::Outbox<Effect<Machine>>;
 pub struct Machine {
     config: Config,
     random: Random,
+    /// What it says in echoes.
+    standing: Option<Standing>,
     peers: BTreeMap<NodeId, Peer>,
     /// When this machine was to be woken at the latest. An input long after it shows that this process was stopped.
     expected: Option<Time>,
@@ -68,6 +71,8 @@ pub enum Command {
     Ready(Member),
     /// A linked peer has shown a sign of life elsewhere.
     Heard(Member),
+    /// Say this in echoes from now on; if it names another view than before, say it at once.
+    Stand(Option<Standing>),
     /// An attempt to link with this node has failed.
     Unreachable(NodeId),
     /// Say goodbye to all.
@@ -99,12 +104,25 @@ pub enum Event {
     Recovered(Member),
     /// A peer that was ready has said goodbye.
     Left(Member),
+    /// A peer has sent an echo; the answer follows in the same step.
+    Asked {
+        /// Who.
+        peer: Member,
+        /// Where it stands.
+        standing: Option<Standing>,
+    },
     /// A peer has answered an echo after so long.
     Answered {
         /// Who.
         peer: Member,
         /// There and back.
         rtt: Duration,
+        /// When the echo was sent first.
+        sent: Time,
+        /// Where this node said then that it stands.
+        asked: Option<Standing>,
+        /// Where the peer stands.
+        standing: Option<Standing>,
     },
     /// Try to link with this node; say [`Command::Unreachable`] if that fails.
     Relink {
@@ -185,14 +203,15 @@ struct Link {
     echo_at: Time,
     sequence: u64,
     sent: Time,
+    asked: Option<Standing>,
     answered: bool,
 }
 
 impl Machine {
     /// A detector that knows nobody. The seed serves for the jitter of attempts alone.
     #[must_use]
-    pub const fn new(config: Config, seed: u64) -> Self {
-        Self { config, random: Random::new(seed), peers: BTreeMap::new(), expected: None }
+    pub const fn new(config: Config, seed: u64, standing: Option<Standing>) -> Self {
+        Self { config, random: Random::new(seed), standing, peers: BTreeMap::new(), expected: None }
     }
 
     /// Everybody who is not forgotten, and how it is, in the order of the nodes.
@@ -220,14 +239,19 @@ impl Protocol for Machine {
 
     fn receive(&mut self, now: Time, from: Member, message: Message, out: &mut Outbox) {
         self.forgive_after_a_stall(now, out);
+        let own = self.standing;
         let Some(peer) = self.linked(from) else { return ignore(from, Ignored::NotLinked, out) };
         let link = peer.link.as_mut().expect("it is linked");
         link.heard = now;
         match message {
-            Message::Echo { sequence } => out.send(from, Message::EchoReply { sequence }),
-            Message::EchoReply { sequence } if link.sequence == sequence && !link.answered => {
+            Message::Echo { sequence, standing } => {
+                out.emit(Event::Asked { peer: from, standing });
+                out.send(from, Message::EchoReply { sequence, standing: own });
+            }
+            Message::EchoReply { sequence, standing } if link.sequence == sequence && !link.answered => {
                 link.answered = true;
-                out.emit(Event::Answered { peer: from, rtt: now.saturating_since(link.sent) });
+                let (rtt, sent, asked) = (now.saturating_since(link.sent), link.sent, link.asked);
+                out.emit(Event::Answered { peer: from, rtt, sent, asked, standing });
             }
             Message::EchoReply { .. } => ignore(from, Ignored::NotAsked, out),
             Message::Leaving => peer.left(now, out),
@@ -247,6 +271,7 @@ impl Protocol for Machine {
                     link.heard = now;
                 }
             }
+            Command::Stand(standing) => self.stand(now, standing),
             Command::Unreachable(node) => self.unreachable(now, node, out),
             Command::Leave => {
                 for peer in self.peers.values().filter(|peer| peer.link.is_some()) {
@@ -301,7 +326,18 @@ impl Machine {
             peer.member = member;
         }
         peer.relink_at = None;
-        peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, answered: true });
+        peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, asked: None, answered: true });
+    }
+
+    fn stand(&mut self, now: Time, standing: Option<Standing>) {
+        let before = core::mem::replace(&mut self.standing, standing);
+        let links = self.peers.values_mut().filter_map(|peer| peer.link.as_mut());
+        if before.map(|before| before.at) != standing.map(|standing| standing.at) {
+            for link in links {
+                link.echo_at = now;
+                link.answered = true;
+            }
+        }
     }
 
     fn link_broke(&mut self, now: Time, member: Member, out: &mut Outbox) {
@@ -367,9 +403,11 @@ impl Machine {
                 if link.answered || now.saturating_since(link.sent) >= timeout {
                     link.sequence += 1;
                     link.sent = now;
+                    link.asked = self.standing;
                     link.answered = false;
                 }
-                out.send(peer.member, Message::Echo { sequence: link.sequence });
+                // Repeated, it says what it said first: the answer counts from then.
+                out.send(peer.member, Message::Echo { sequence: link.sequence, standing: link.asked });
             }
         }
     }

@@ -6,10 +6,13 @@ use crate::{
     protocol::{
         contract::{Effect, Outbox, Protocol, ViewChange},
         time::Time,
+        view::{At, Epoch, Lineage, Standing},
     },
     wire::id::{Incarnation, Member, NodeId},
 };
 
+const HERE: At = At { lineage: Lineage([1; 16]), epoch: Epoch(1) };
+const STANDING: Option<Standing> = Some(Standing { at: HERE, wedged: false });
 const ANN: Member = Member { node: NodeId([1; 32]), incarnation: Incarnation(1) };
 
 /// One detector, and what it has said.
@@ -22,7 +25,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self { now: Time::default(), machine: Machine::new(Config::default(), 1), events: vec![], sent: vec![] }
+        Self {
+            now: Time::default(),
+            machine: Machine::new(Config::default(), 1, STANDING),
+            events: vec![],
+            sent: vec![],
+        }
     }
 
     fn ready() -> Self {
@@ -40,6 +48,7 @@ impl Scene {
             match effect {
                 Effect::Send { message, .. } => self.sent.push(message),
                 Effect::Emit(event) => self.events.push(event),
+                Effect::Record(_) => {}
             }
         }
     }
@@ -87,25 +96,46 @@ const SUSPECTED: Event = Event::Suspected { peer: ANN, reason: Reason::LinkBroke
 fn echoes_are_sent_each_interval_and_an_unanswered_one_keeps_its_number() {
     let mut scene = Scene::ready();
     scene.pass(ms(500));
-    assert_eq!(scene.sent, vec![Message::Echo { sequence: 1 }; 3]);
-    scene.receive(Message::EchoReply { sequence: 1 });
-    assert_eq!(scene.take(), [Event::Answered { peer: ANN, rtt: ms(500) }]);
+    assert_eq!(scene.sent, vec![Message::Echo { sequence: 1, standing: STANDING }; 3]);
+    scene.receive(Message::EchoReply { sequence: 1, standing: STANDING });
+    let sent = Time::default();
+    let answered = Event::Answered { peer: ANN, rtt: ms(500), sent, asked: STANDING, standing: STANDING };
+    assert_eq!(scene.take(), [answered]);
     scene.pass(ms(250));
-    assert_eq!(scene.sent.last(), Some(&Message::Echo { sequence: 2 }));
+    assert_eq!(scene.sent.last(), Some(&Message::Echo { sequence: 2, standing: STANDING }));
 }
 
 #[test]
 fn an_echo_is_answered_with_its_number() {
     let mut scene = Scene::ready();
-    scene.receive(Message::Echo { sequence: 7 });
-    assert_eq!(scene.sent, [Message::EchoReply { sequence: 7 }]);
+    scene.receive(Message::Echo { sequence: 7, standing: STANDING });
+    assert_eq!(scene.sent, [Message::EchoReply { sequence: 7, standing: STANDING }]);
+    assert_eq!(scene.take(), [Event::Asked { peer: ANN, standing: STANDING }]);
+}
+
+#[test]
+fn a_new_view_is_said_at_once_and_an_echo_keeps_what_it_said_first() {
+    let mut scene = Scene::ready();
+    scene.pass(ms(100));
+    scene.sent.clear();
+    let wedged = Some(Standing { at: HERE, wedged: true });
+    scene.command(Command::Stand(wedged));
+    scene.pass(ms(250));
+    assert_eq!(scene.sent, [Message::Echo { sequence: 1, standing: STANDING }]);
+    let next = Some(Standing { at: At { epoch: Epoch(2), ..HERE }, wedged: false });
+    scene.command(Command::Stand(next));
+    scene.pass(ms(0));
+    assert_eq!(scene.sent[1..], [Message::Echo { sequence: 2, standing: next }]);
+    scene.receive(Message::EchoReply { sequence: 1, standing: STANDING });
+    assert!(matches!(scene.take()[..], [Event::Ignored { .. }]), "a lease of the view before is not taken");
 }
 
 #[test]
 fn silence_fails_a_peer_after_the_timeout_and_any_message_breaks_it() {
     let mut scene = Scene::ready();
     scene.pass(ms(1500));
-    scene.receive(Message::Echo { sequence: 1 });
+    scene.receive(Message::Echo { sequence: 1, standing: STANDING });
+    scene.take();
     scene.pass(ms(1999));
     assert_eq!(scene.take(), []);
     scene.pass(ms(251));

@@ -174,9 +174,10 @@ impl ScheduleHost {
     fn look_at_events(&mut self, now: Time, out: &mut Outbox<Wish>) {
         let telling = |event: &engine::Event| match event {
             engine::Event::Detector(event) => {
-                !matches!(event, detector::Event::Answered { .. } | detector::Event::Ignored { .. })
+                use detector::Event::{Answered, Asked, Ignored};
+                !matches!(event, Asked { .. } | Answered { .. } | Ignored { .. })
             }
-            engine::Event::Catalog(_) | engine::Event::Packet { .. } => false,
+            engine::Event::Catalog(_) | engine::Event::Membership(_) | engine::Event::Packet { .. } => false,
         };
         if self.node.events.iter().any(telling) {
             self.view_changed(now, out);

@@ -1,0 +1,67 @@
+use crate::{
+    protocol::{
+        time::Time,
+        view::{At, Standing},
+    },
+    wire::id::Member,
+};
+
+/// What the node tells its membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// This member asks for an echo. The answer goes out in the same step, so it is a promise from here on.
+    Asked {
+        /// Who.
+        by: Member,
+        /// Where it stands.
+        standing: Option<Standing>,
+    },
+    /// This member has answered an echo.
+    Answered {
+        /// Who.
+        by: Member,
+        /// When the echo was sent.
+        sent: Time,
+        /// Where this node stood then.
+        asked: Option<Standing>,
+        /// Where it stands.
+        standing: Option<Standing>,
+    },
+    /// The detector takes this member for dead.
+    Suspect(Member),
+    /// What the services of this node hold has changed.
+    Hold(Holdings),
+    /// The process of this member is proven dead: the lock on its file is free.
+    Dead {
+        /// Who.
+        member: Member,
+        /// The last view that it wrote into its file.
+        written: Option<At>,
+    },
+    /// The file of this living process names this view.
+    Written {
+        /// Who.
+        member: Member,
+        /// What is written there.
+        at: At,
+    },
+    /// Leave for good.
+    Leave,
+    /// Go on without a quorum, with whoever answers, as a lineage of its own.
+    Fork,
+    /// Give up what this lineage holds, and join a higher one in sight.
+    Dissolve,
+}
+
+/// What the services of a node hold, and may not lose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Holdings {
+    /// Its lineage holds variables, as far as it knows.
+    pub variables: bool,
+    /// It is home of shards, or becomes it.
+    pub home: bool,
+    /// It holds guards.
+    pub guards: bool,
+    /// Shards of its lineage are orphaned.
+    pub orphans: bool,
+}

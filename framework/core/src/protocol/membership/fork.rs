@@ -1,0 +1,192 @@
+//! Forks: those who are left go on without a quorum, as a lineage of their own, and as exactly one set.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::time::Duration;
+
+use super::{
+    Event, Ignored, Machine, Message, Policy,
+    lease::translated,
+    machine::{Outbox, Peer},
+};
+use crate::{
+    protocol::{
+        bugs::Bug,
+        time::Time,
+        view::{At, Lineage},
+    },
+    wire::id::Member,
+};
+
+/// A fork under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Forking {
+    /// Whom this node wants to go on with, and under which name.
+    members: Vec<Member>,
+    pub(super) lineage: Lineage,
+    by_hand: bool,
+    /// Who has agreed, and until when it must be waited for on that account.
+    accepted: BTreeMap<Member, Time>,
+    /// To which lineage this node has agreed, if to any: it installs no later view of the one that it leaves.
+    pub(super) agreed: Option<Lineage>,
+    /// Somebody who is dead now may have gone further.
+    pub(super) orphaned: bool,
+    again_at: Time,
+}
+
+impl Machine {
+    // Proofs.
+
+    pub(super) fn proven_dead(&mut self, now: Time, member: Member, written: Option<At>) {
+        let view = &self.view;
+        let Some(peer) = self.peers.get_mut(&member).filter(|_| view.has(member)) else { return };
+        peer.dead = true;
+        peer.written = written.or(peer.written);
+        peer.silent_from = Some(peer.silent_from.map_or(now, |from| from.min(now)));
+    }
+
+    fn is_dead(&self, member: Member) -> bool {
+        self.peers.get(&member).is_some_and(|peer| peer.dead)
+    }
+
+    /// The members that are not proven dead, if without those who are there is no quorum any more.
+    fn left_over(&self) -> Option<Vec<Member>> {
+        let lacking = self.config.policy == Policy::Any && !self.view.is_quorum(|voter| !self.is_dead(voter));
+        lacking.then(|| self.view.members().filter(|member| !self.is_dead(*member)).collect())
+    }
+
+    /// Whether a file of this kind names a later view of this lineage: then this node was left behind.
+    fn is_overtaken(&self, by: impl Fn(&Peer) -> bool) -> bool {
+        let later = |peer: &&Peer| peer.written.is_some_and(|at| self.view.at.is_before(at));
+        self.peers.values().filter(later).any(by)
+    }
+
+    // The fork.
+
+    /// Forks if that is the only way to go on, and repeats what was not answered.
+    pub(super) fn pursue_fork(&mut self, now: Time, out: &mut Outbox) {
+        if self.out.is_some() {
+            return;
+        }
+        if let Some(members) = self.left_over() {
+            // A living process knows more: it tells, and then this node is excluded.
+            if self.is_overtaken(|peer| !peer.dead) {
+                out.reached("membership: no fork, since somebody who lives went on");
+                self.forking = None;
+                return;
+            }
+            if self.forking.as_ref().is_none_or(|forking| forking.members != members) {
+                self.begin_fork(now, members, false, out);
+            }
+        }
+        if let Some(forking) = &mut self.forking
+            && forking.again_at <= now
+            && !forking.members.is_empty()
+        {
+            forking.again_at = now + self.config.repeat;
+            let message =
+                Message::Fork { at: self.view.at, members: forking.members.clone(), by_hand: forking.by_hand };
+            let others: Vec<_> =
+                forking.members.iter().copied().filter(|it| !forking.accepted.contains_key(it)).collect();
+            self.tell(others.into_iter(), &message, out);
+        }
+    }
+
+    pub(super) fn fork_deadline(&self) -> Option<Time> {
+        self.forking.as_ref().filter(|forking| forking.members.len() > 1).map(|forking| forking.again_at)
+    }
+
+    /// Somebody who takes the blame wants to go on with whoever answers.
+    pub(super) fn fork_by_hand(&mut self, now: Time, out: &mut Outbox) {
+        if self.lease_end().is_some_and(|end| end > now) {
+            return out.emit(Event::Ignored { from: self.me, reason: Ignored::NotAsked });
+        }
+        let members = self.view.members().filter(|member| !self.is_silent(now, *member)).collect();
+        self.begin_fork(now, members, true, out);
+    }
+
+    fn begin_fork(&mut self, now: Time, members: Vec<Member>, by_hand: bool, out: &mut Outbox) {
+        let lineage = self.lineage_of(&members);
+        let orphaned = self.is_overtaken(|peer| peer.dead) || by_hand;
+        let agreed = Some(lineage);
+        self.wedge(now, out);
+        self.attempt = None;
+        let own = self.active_from.max(now);
+        let accepted = BTreeMap::from([(self.me, own)]);
+        self.forking = Some(Forking { members, lineage, by_hand, accepted, agreed, orphaned, again_at: now });
+        self.complete_fork(now, out);
+    }
+
+    /// A name that follows from who is left, so that those who agree on that mint the same.
+    fn lineage_of(&self, members: &[Member]) -> Lineage {
+        let mut hasher = blake3::Hasher::new_derive_key("guthi 1 lineage of a fork");
+        hasher.update(&self.view.at.lineage.0).update(&self.view.at.epoch.0.to_be_bytes());
+        for member in members {
+            hasher.update(&member.node.0).update(&member.incarnation.0.to_be_bytes());
+        }
+        let mut lineage = [0; 16];
+        lineage.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Lineage(lineage)
+    }
+
+    pub(super) fn asked_to_fork(
+        &mut self,
+        now: Time,
+        from: Member,
+        members: Vec<Member>,
+        by_hand: bool,
+        out: &mut Outbox,
+    ) {
+        let sound = members.contains(&self.me) && members.contains(&from);
+        let sound = sound && members.iter().all(|member| self.view.has(*member));
+        let mine = self.left_over();
+        let agrees = if by_hand {
+            self.lease_end().is_none_or(|end| end <= now)
+        } else {
+            let overtaken = self.is_overtaken(|peer| !peer.dead);
+            (mine.as_ref() == Some(&members) && !overtaken) || self.config.bugs.has(Bug::ForkSetLoose)
+        };
+        if !sound || !agrees {
+            return out.emit(Event::Ignored { from, reason: Ignored::Closed });
+        }
+        let into = self.lineage_of(&members);
+        if self.forking.as_ref().is_none_or(|forking| forking.lineage != into) {
+            self.begin_fork(now, members, by_hand, out);
+        }
+        let wait = self.active_from.saturating_since(now);
+        // It may have gone over already, being the last to agree.
+        if self.view.at.lineage == into {
+            out.send(from, self.view_message(now));
+        } else {
+            out.send(from, Message::Forked { at: self.view.at, into, wait });
+        }
+    }
+
+    pub(super) fn forked(&mut self, now: Time, from: Member, into: Lineage, wait: Duration, out: &mut Outbox) {
+        match &mut self.forking {
+            Some(forking) if forking.lineage == into && forking.members.contains(&from) => {
+                forking.accepted.insert(from, now + translated(wait));
+                self.complete_fork(now, out);
+            }
+            _ => out.emit(Event::Ignored { from, reason: Ignored::NotAsked }),
+        }
+    }
+
+    fn complete_fork(&mut self, now: Time, out: &mut Outbox) {
+        let Some(forking) = &self.forking else { return };
+        if !forking.members.iter().all(|member| forking.accepted.contains_key(member)) {
+            return;
+        }
+        out.reached("membership: a fork");
+        let end = forking.accepted.values().copied().max().unwrap_or(now);
+        let (members, lineage) = (forking.members.clone(), forking.lineage);
+        let next = self.view.fork(lineage, &members);
+        self.install(now, next, end.saturating_since(now), &[], out);
+        let whole = self.view_message(now);
+        self.tell(members.into_iter().filter(|member| *member != self.me), &whole, out);
+    }
+
+    /// Whether it has agreed to go on as this lineage.
+    pub(super) fn is_forking_into(&self, lineage: Lineage) -> bool {
+        self.forking.as_ref().is_some_and(|forking| forking.agreed == Some(lineage))
+    }
+}
