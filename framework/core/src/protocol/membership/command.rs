@@ -1,3 +1,5 @@
+use alloc::vec::Vec;
+
 use crate::{
     protocol::{
         time::Time,
@@ -7,7 +9,7 @@ use crate::{
 };
 
 /// What the node tells its membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     /// This member asks for an echo. The answer goes out in the same step, so it is a promise from here on.
     Asked {
@@ -31,20 +33,9 @@ pub enum Command {
     Suspect(Member),
     /// What the services of this node hold has changed.
     Hold(Holdings),
-    /// The process of this member is proven dead: the lock on its file is free.
-    Dead {
-        /// Who.
-        member: Member,
-        /// The last view that it wrote into its file.
-        written: Option<At>,
-    },
-    /// The file of this living process names this view.
-    Written {
-        /// Who.
-        member: Member,
-        /// What is written there.
-        at: At,
-    },
+    /// What the runtime directory tells of the processes on this machine, all of them at one look: who finds that one is
+    /// dead must know how far the others came.
+    Files(Vec<File>),
     /// Leave for good.
     Leave,
     /// Go on without a quorum, with whoever answers, as a lineage of its own.
@@ -64,4 +55,15 @@ pub struct Holdings {
     pub guards: bool,
     /// Shards of its lineage are orphaned.
     pub orphans: bool,
+}
+
+/// What the runtime directory tells of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct File {
+    /// Whose process it is.
+    pub member: Member,
+    /// The lock on its file is free, and was its own before: it is proven dead. A file that is missing proves nothing.
+    pub dead: bool,
+    /// The last view that the file names.
+    pub written: Option<At>,
 }

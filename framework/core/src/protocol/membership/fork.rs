@@ -3,17 +3,9 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::time::Duration;
 
-use super::{
-    Event, Ignored, Machine, Message, Policy,
-    lease::translated,
-    machine::{Outbox, Peer},
-};
+use super::{Event, File, Ignored, Machine, Message, Policy, lease::translated, machine::Outbox};
 use crate::{
-    protocol::{
-        bugs::Bug,
-        time::Time,
-        view::{At, Lineage},
-    },
+    protocol::{bugs::Bug, time::Time, view::Lineage},
     wire::id::Member,
 };
 
@@ -36,16 +28,25 @@ pub(super) struct Forking {
 impl Machine {
     // Proofs.
 
-    pub(super) fn proven_dead(&mut self, now: Time, member: Member, written: Option<At>) {
-        let view = &self.view;
-        let Some(peer) = self.peers.get_mut(&member).filter(|_| view.has(member)) else { return };
-        peer.dead = true;
-        peer.written = written.or(peer.written);
-        peer.silent_from = Some(peer.silent_from.map_or(now, |from| from.min(now)));
+    /// Once dead is dead. Views of other lineages say nothing about this one.
+    pub(super) fn look_at_files(&mut self, now: Time, files: Vec<File>) {
+        let here = self.view.at.lineage;
+        for file in files {
+            let written = file.written.filter(|at| at.lineage == here);
+            if written.is_none() && !self.view.has(file.member) {
+                continue;
+            }
+            let known = self.files.entry(file.member).or_insert(File { written, ..file });
+            known.dead |= file.dead;
+            known.written = known.written.max(written);
+            if let Some(peer) = self.peers.get_mut(&file.member).filter(|_| file.dead) {
+                peer.silent_from = Some(peer.silent_from.map_or(now, |from| from.min(now)));
+            }
+        }
     }
 
-    fn is_dead(&self, member: Member) -> bool {
-        self.peers.get(&member).is_some_and(|peer| peer.dead)
+    pub(super) fn is_dead(&self, member: Member) -> bool {
+        self.files.get(&member).is_some_and(|file| file.dead)
     }
 
     /// The members that are not proven dead, if without those who are there is no quorum any more.
@@ -55,9 +56,9 @@ impl Machine {
     }
 
     /// Whether a file of this kind names a later view of this lineage: then this node was left behind.
-    fn is_overtaken(&self, by: impl Fn(&Peer) -> bool) -> bool {
-        let later = |peer: &&Peer| peer.written.is_some_and(|at| self.view.at.is_before(at));
-        self.peers.values().filter(later).any(by)
+    fn is_overtaken(&self, by: impl Fn(&File) -> bool) -> bool {
+        let later = |file: &&File| file.written.is_some_and(|at| self.view.at.is_before(at));
+        self.files.values().filter(later).any(by)
     }
 
     // The fork.
@@ -69,7 +70,7 @@ impl Machine {
         }
         if let Some(members) = self.left_over() {
             // A living process knows more: it tells, and then this node is excluded.
-            if self.is_overtaken(|peer| !peer.dead) {
+            if self.is_overtaken(|file| !file.dead) {
                 out.reached("membership: no fork, since somebody who lives went on");
                 self.forking = None;
                 return;
@@ -106,7 +107,7 @@ impl Machine {
 
     fn begin_fork(&mut self, now: Time, members: Vec<Member>, by_hand: bool, out: &mut Outbox) {
         let lineage = self.lineage_of(&members);
-        let orphaned = self.is_overtaken(|peer| peer.dead) || by_hand;
+        let orphaned = self.is_overtaken(|file| file.dead) || by_hand;
         let agreed = Some(lineage);
         self.wedge(now, out);
         self.attempt = None;
@@ -142,7 +143,7 @@ impl Machine {
         let agrees = if by_hand {
             self.lease_end().is_none_or(|end| end <= now)
         } else {
-            let overtaken = self.is_overtaken(|peer| !peer.dead);
+            let overtaken = self.is_overtaken(|file| !file.dead);
             (mine.as_ref() == Some(&members) && !overtaken) || self.config.bugs.has(Bug::ForkSetLoose)
         };
         if !sound || !agrees {

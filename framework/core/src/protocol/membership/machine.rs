@@ -5,7 +5,7 @@ use alloc::{
 use core::time::Duration;
 
 use super::{
-    Command, Config, Event, Holdings, Ignored, Installed, Message, Reason,
+    Ballot, Command, Config, Event, File, Holdings, Ignored, Installed, Message, Reason,
     fork::Forking,
     instance::Acceptor,
     lease::{Leases, translated},
@@ -51,6 +51,8 @@ pub struct Machine {
     pub(super) isolated: bool,
     /// Whoever is linked or a member.
     pub(super) peers: BTreeMap<Member, Peer>,
+    /// What the runtime directory tells of processes.
+    pub(super) files: BTreeMap<Member, File>,
     pub(super) holdings: Holdings,
     /// The newborn looks around until then.
     pub(super) window_until: Option<Time>,
@@ -93,10 +95,6 @@ pub(super) struct Peer {
     pub(super) joining: Option<(Epoch, Time)>,
     /// It wants to leave, and whether it serves no more.
     pub(super) leaving: Option<bool>,
-    /// Its process is proven dead.
-    pub(super) dead: bool,
-    /// The last view that its file names.
-    pub(super) written: Option<At>,
 }
 
 impl Machine {
@@ -125,6 +123,7 @@ impl Machine {
             connected_until: now,
             isolated: false,
             peers: BTreeMap::new(),
+            files: BTreeMap::new(),
             holdings: Holdings::default(),
             window_until: Some(now + config.window),
             hello_at: now,
@@ -154,6 +153,12 @@ impl Machine {
     pub fn standing(&self) -> Option<Standing> {
         let wedged = (self.wedged.is_some() || self.has_parted()) && !self.config.bugs.has(Bug::WedgeForgotten);
         self.out.is_none().then_some(Standing { at: self.view.at, wedged })
+    }
+
+    /// What it has accepted as a voter on the next view, and in which attempt.
+    #[must_use]
+    pub fn vote(&self) -> Option<(Ballot, &[Change])> {
+        self.acceptor.accepted.as_ref().map(|(ballot, changes)| (*ballot, &changes[..]))
     }
 
     /// Whether the waits for the excluded have ended in the view that is installed.
@@ -305,12 +310,7 @@ impl Protocol for Machine {
                 }
             }
             Command::Hold(holdings) => self.hold(now, holdings, out),
-            Command::Dead { member, written } => self.proven_dead(now, member, written),
-            Command::Written { member, at } => {
-                if let Some(peer) = self.peers.get_mut(&member) {
-                    peer.written = Some(at);
-                }
-            }
+            Command::Files(files) => self.look_at_files(now, files),
             Command::Leave => self.leave(now, false, out),
             Command::Fork => self.fork_by_hand(now, out),
             Command::Dissolve => self.dissolving = true,
@@ -337,7 +337,7 @@ impl Protocol for Machine {
                     peer.linked = false;
                     peer.silent_from = Some(peer.silent_from.map_or(now, |from| from.min(now)));
                 }
-                self.greet(now, member, out);
+                self.greet(member, out);
             }
             ViewChange::Unlinked(member) => {
                 if let Some(peer) = self.peers.get_mut(&member).filter(|peer| peer.linked) {
@@ -559,7 +559,7 @@ impl Machine {
             self.leases.granted.clear();
         }
         self.leases.forget_ended(now);
-        self.connected_until = self.connected_until.max(now);
+        self.connected_until = now;
         self.window_until = None;
         self.course = None;
         self.leave_at = None;
@@ -608,6 +608,8 @@ impl Machine {
             let astray = peer.standing.is_some_and(|standing| standing.at.lineage != here.lineage);
             peer.astray_from = astray.then_some(grace);
         }
+        let lineage = here.lineage;
+        self.files.retain(|_, file| file.written.is_some_and(|at| at.lineage == lineage));
         self.forget_strangers();
     }
 

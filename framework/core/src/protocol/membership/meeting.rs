@@ -47,12 +47,12 @@ const HELLOS_MISSED_MAX: u32 = 3;
 impl Machine {
     /// How this node's lineage ranks, as far as it knows.
     #[must_use]
-    pub fn rank(&self, now: Time) -> Rank {
-        let quorum = self.wedged.is_none() && self.lease_end().is_some_and(|end| end > now);
+    pub fn rank(&self) -> Rank {
         Rank {
             holds: self.holdings.variables,
             whole: !self.holdings.orphans,
-            quorum,
+            // For a moment each change of views is without leases. A rank that followed that would send others away.
+            quorum: !self.isolated,
             members: u32::try_from(self.view.seats.len()).unwrap_or(u32::MAX),
             epoch: self.view.at.epoch,
             lineage: Reverse(self.view.at.lineage),
@@ -61,12 +61,12 @@ impl Machine {
 
     // Hello.
 
-    pub(super) fn greet(&self, now: Time, member: Member, out: &mut Outbox) {
-        out.send(member, self.hello(now));
+    pub(super) fn greet(&self, member: Member, out: &mut Outbox) {
+        out.send(member, self.hello());
     }
 
-    fn hello(&self, now: Time) -> Message {
-        Message::Hello { rank: self.rank(now), open: self.course.is_none() && self.exit.is_none() }
+    fn hello(&self) -> Message {
+        Message::Hello { rank: self.rank(), open: self.course.is_none() && self.exit.is_none() }
     }
 
     /// Tells all who stand elsewhere how it ranks now.
@@ -76,7 +76,7 @@ impl Machine {
         let foreign = |(_, peer): &(&Member, &Peer)| {
             peer.linked && peer.standing.is_none_or(|standing| standing.at.lineage != here)
         };
-        let hello = self.hello(now);
+        let hello = self.hello();
         self.peers.iter().filter(foreign).for_each(|(member, _)| out.send(*member, hello.clone()));
     }
 
@@ -116,7 +116,7 @@ impl Machine {
         if self.window_until.is_some() || self.exit.as_ref().is_some_and(|exit| !exit.elsewhere) {
             return;
         }
-        let mine = self.rank(now);
+        let mine = self.rank();
         let Some(best) = self.best_in_sight(now).filter(|best| self.dissolving || self.gives_way(mine, *best)) else {
             self.course = None;
             self.leave_at = None;
@@ -165,7 +165,7 @@ impl Machine {
         }
         debug_assert!(best.lineage.0 == into, "a lineage is joined by its name");
         self.course = Some(Move { into, again_at: now + self.config.repeat });
-        let rank = self.rank(now);
+        let rank = self.rank();
         let there = |peer: &Peer| peer.hello.is_some_and(|hello| hello.rank.lineage.0 == into);
         for (member, _) in self.peers.iter().filter(|(_, peer)| peer.linked && there(peer)) {
             out.send(*member, Message::Join { into, rank });
@@ -180,7 +180,7 @@ impl Machine {
     }
 
     pub(super) fn asked_to_admit(&mut self, now: Time, from: Member, into: Lineage, rank: Rank, out: &mut Outbox) {
-        let mine = self.rank(now);
+        let mine = self.rank();
         let higher = mine > rank || self.config.bugs.has(Bug::RankTiesGiveWay);
         if into != self.view.at.lineage || !self.is_open() || !higher {
             return out.emit(Event::Ignored { from, reason: Ignored::Closed });

@@ -10,9 +10,13 @@ mod machine;
 mod meeting;
 mod message;
 mod succession;
+#[cfg(test)]
+mod tests;
 
-pub use command::{Command, Holdings};
+pub use command::{Command, File, Holdings};
 pub use config::{Config, Policy};
 pub use event::{Event, Ignored, Installed, Reason};
 pub use machine::{Machine, Out};
 pub use message::{Ballot, Message};
+
+pub use super::view::VOTERS_MAX;

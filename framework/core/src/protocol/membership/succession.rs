@@ -318,8 +318,7 @@ impl Machine {
         let bugs = self.config.bugs;
         let mut end = if bugs.has(Bug::InheritedWaitForgotten) { now } else { self.active_from };
         for member in self.view.missing_in(&self.view.successor(changes)) {
-            let dead = self.peers.get(&member).is_some_and(|peer| peer.dead);
-            if dead || member == self.me || changes.contains(&Change::Part(member)) {
+            if self.is_dead(member) || member == self.me || changes.contains(&Change::Part(member)) {
                 continue;
             }
             end = end.max(self.leases.granted.get(&member).copied().unwrap_or_default());
