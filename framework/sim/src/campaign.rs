@@ -47,7 +47,12 @@ pub trait Playable: Sync {
 /// All scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Box<dyn Playable>> {
-    vec![Box::new(Of::<scenario::Catalog>(PhantomData)), Box::new(Of::<scenario::Schedule>(PhantomData))]
+    vec![
+        Box::new(Of::<scenario::Catalog>(PhantomData)),
+        Box::new(Of::<scenario::Membership>(PhantomData)),
+        Box::new(Of::<scenario::Membership<true>>(PhantomData)),
+        Box::new(Of::<scenario::Schedule>(PhantomData)),
+    ]
 }
 
 /// The scenario of this name.

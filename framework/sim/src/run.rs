@@ -86,6 +86,9 @@ impl<O> Plan<O> {
         faults.retain(|fault| fault.what.places().iter().all(|place| S::may_fail(*place)) || !fault.what.is_personal());
         let triggers = if profile == Profile::Targeted { triggers::<S>(&mut random) } else { Vec::new() };
         let operations = S::operations(nodes, until, &mut random);
+        if profile != Profile::Calm {
+            faults.extend(S::faults(nodes, until, &mut random));
+        }
         let quiet_us = if profile == Profile::Safety { 0 } else { QUIET_US };
         let faults_until_us = until.as_nanos() / 1000;
         Self {
@@ -105,6 +108,8 @@ impl<O> Plan<O> {
 
 /// Long enough for the longest pause between two attempts to link, and for what follows.
 const QUIET_US: u64 = 75_000_000;
+/// No run takes a tenth of this.
+const STEPS_MAX: u64 = 5_000_000;
 /// At the end of a calm run, the traffic is measured over so much time.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -184,7 +189,7 @@ impl<'a, S: Scenario> Run<'a, S> {
     fn new(plan: &'a Plan<S::Operation>, bugs: Bugs, verbose: bool) -> Self {
         Self {
             plan,
-            scenario: S::new(plan.profile),
+            scenario: S::new(plan.profile, plan.seed),
             world: World::new(plan.seed, plan.conditions, verbose),
             bugs,
             verbose,
@@ -222,6 +227,9 @@ impl<'a, S: Scenario> Run<'a, S> {
 
     fn advance(&mut self, until: Time) -> Result<(), Violation> {
         while let Some(stepped) = self.world.step(until) {
+            if self.world.steps() > STEPS_MAX {
+                return Err(Violation::new(format!("G2: more than {STEPS_MAX} steps: it never comes to rest")));
+            }
             match stepped {
                 Stepped::Alarm(token) => {
                     let task = self.tasks[usize::try_from(token).unwrap_or(usize::MAX)].clone();

@@ -284,6 +284,12 @@ impl<H: Host> World<H> {
         self.nodes[usize::from(place)].paused_until.is_some_and(|end| end > self.now)
     }
 
+    /// What a node's own clock shows now.
+    #[must_use]
+    pub fn clock(&self, place: Place) -> Time {
+        self.nodes[usize::from(place)].clock.local(self.now)
+    }
+
     /// How long a node's last pause was, and for how long it has been running since, by its own clock.
     #[must_use]
     pub fn last_pause(&self, place: Place) -> (Duration, Duration) {

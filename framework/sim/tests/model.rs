@@ -1,4 +1,4 @@
-//! The explorer on toys whose answers are known, and the catalog's small worlds.
+//! The explorer on toys whose answers are known, and the small worlds of the catalog and of the membership.
 
 use std::ops::ControlFlow;
 
@@ -8,6 +8,7 @@ use guthi_sim::{
     models::{
         Named, Scope,
         catalog::{Action, Allowance, Catalog, Worlds},
+        membership::{self, Membership},
     },
 };
 use stateright::Checker;
@@ -208,6 +209,50 @@ fn every_rule_of_the_catalog_that_is_broken_is_noticed() {
         let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not noticed: {}", report.verdict));
         assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
         assert!(found.test.contains(&format!(".planted(Bug::{bug:?})")), "{}", found.test);
+    }
+}
+
+#[test]
+fn every_vote_on_one_view_keeps_the_rules() {
+    exhaust("membership-vote");
+}
+
+#[test]
+fn every_state_of_views_in_a_row_keeps_the_rules() {
+    exhaust("membership-views");
+}
+
+#[test]
+fn every_state_of_processes_that_die_on_one_machine_keeps_the_rules() {
+    exhaust("membership-fork");
+}
+
+/// A rule of the membership that is removed, a world and how it begins, what is broken then, and how many actions that takes.
+const REMOVED: [(Bug, membership::Worlds, usize, &str, usize); 12] = {
+    use membership::Worlds::{Fork, Views, Vote};
+    [
+        (Bug::AcceptPromisesNothing, Vote, 1, "V1", 13),
+        (Bug::OwnValuePreferred, Vote, 0, "V1", 7),
+        (Bug::AnyHalfIsQuorum, Vote, 0, "V1", 2),
+        (Bug::WedgeForgotten, Views, 1, "V4 for reads", 4),
+        (Bug::OwnCutShrugged, Views, 5, "V4 for guards", 3),
+        (Bug::InheritedWaitForgotten, Views, 4, "V4 for reads", 3),
+        (Bug::InstallWaitForgotten, Views, 2, "V4 for guards", 5),
+        (Bug::LaterViewUnwaited, Views, 4, "V4 for reads", 4),
+        (Bug::GrantsForgotten, Views, 14, "V4 for guards", 3),
+        (Bug::SinceIgnored, Views, 15, "E1", 1),
+        (Bug::ForkSetLoose, Fork, 4, "both", 2),
+        (Bug::EpochNotWritten, Fork, 0, "both", 8),
+    ]
+};
+
+#[test]
+fn every_rule_of_the_membership_that_is_removed_is_missed() {
+    for (bug, worlds, start, broken, actions) in REMOVED {
+        let report = all(&Membership::new(worlds, Scope::Fast).starting(start).planted(bug));
+        let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not missed: {}", report.verdict));
+        assert!(found.broken.starts_with(broken), "{bug:?}: {found}");
+        assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
     }
 }
 

@@ -51,9 +51,9 @@ pub enum Bug {
     RankTiesGiveWay,
     /// Membership: a member of two lineages at once.
     JoinedWithoutLeaving,
-    /// Membership: a fork is agreed to with whatever members somebody names.
+    /// Membership: a fork is agreed to with whatever members somebody names, and made with those who are at hand.
     ForkSetLoose,
-    /// Membership: a view is acted in before it is written down.
+    /// Membership: a view is acted in, and is not written down.
     EpochNotWritten,
     /// Membership: who missed a decision is never told.
     StragglerForgotten,

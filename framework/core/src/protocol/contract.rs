@@ -66,7 +66,8 @@ pub enum Effect<P: Protocol> {
     },
     /// Tell the engine.
     Emit(P::Event),
-    /// Write this view into the file of this process, before anything after it leaves.
+    /// Write this view into the file of this process, in the place of an earlier one of its lineage, before anything after it
+    /// leaves.
     Record(At),
 }
 

@@ -16,16 +16,26 @@ use crate::wire::{
 pub struct Lineage(pub [u8; 16]);
 
 impl Lineage {
-    /// One that nobody else has.
+    /// One that nobody else has, and that is lower than those that were born later. A lineage that does not know when it
+    /// was born is all chance.
     #[must_use]
-    pub fn mint(random: &mut Random) -> Self {
+    pub fn mint(born: u64, random: &mut Random) -> Self {
+        let first = random.next();
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&random.next().to_be_bytes());
+        bytes[..8].copy_from_slice(&if born == 0 { first } else { born }.to_be_bytes());
         bytes[8..].copy_from_slice(&random.next().to_be_bytes());
         Self(bytes)
     }
 }
 
+/// 32 hexadecimal digits.
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The first digits, for people.
 impl fmt::Debug for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..3].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -199,11 +209,17 @@ impl View {
         self.seats.iter().filter(move |seat| !stays(seat)).map(|seat| seat.member)
     }
 
+    /// Whether this life of a node, or a later one, was a member and is out.
+    #[must_use]
+    pub fn outlived(&self, member: Member) -> bool {
+        let mut lives = self.gone.iter().filter(|gone| gone.node == member.node);
+        !self.has(member) && lives.any(|gone| gone.incarnation >= member.incarnation)
+    }
+
     /// Whether this life of a node may come in: no life of it is a member, and none is known that is as late.
     #[must_use]
     pub fn admits(&self, member: Member) -> bool {
-        let mut lives = self.gone.iter().filter(|gone| gone.node == member.node);
-        self.life(member.node).is_none() && lives.all(|gone| gone.incarnation < member.incarnation)
+        self.life(member.node).is_none() && !self.outlived(member)
     }
 
     /// The view after these changes. What makes no sense in this view changes nothing: a cut of a stranger, a second

@@ -16,6 +16,7 @@ use guthi_core::protocol::bugs::{Bug, Bugs};
 use guthi_sim::{
     campaign::{self, Campaign, Playable, RUNS_MIN, Tally},
     fault::Profile,
+    scenario::membership,
     script,
 };
 use serde_json::json;
@@ -65,6 +66,9 @@ struct Arguments {
     /// Writes the play back into its file.
     #[arg(long, requires = "play")]
     write: bool,
+    /// Prints what view changes and leases cost, in messages and bytes.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "minutes", "play"])]
+    costs: bool,
     /// How many of the last lines of what happened are printed.
     #[arg(long, value_name = "N", default_value_t = 200)]
     lines: usize,
@@ -116,6 +120,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     if let Some(file) = &arguments.replay {
         return replay(file, arguments.lines);
+    }
+    if arguments.costs {
+        print!("{}", membership::costs(&[3, 10, 30, 100]));
+        return Ok(true);
     }
     if let Some(file) = &arguments.play {
         return perform(file, arguments.write);

@@ -3,13 +3,15 @@
 //! Each has two scopes: one that is exhausted in seconds, and one for the night.
 
 pub mod catalog;
+pub mod membership;
 
 use std::ops::ControlFlow;
 
 use guthi_core::protocol::bugs::Bug;
 
 use crate::explore::{Bounds, Counts, Report, explore};
-use catalog::{Catalog, Worlds};
+use catalog::Catalog;
+use membership::Membership;
 
 /// How much may happen in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +32,30 @@ pub struct Named {
     worlds: Worlds,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Worlds {
+    Catalog(catalog::Worlds),
+    Membership(membership::Worlds),
+}
+
 /// All models, in the order in which they are listed.
-pub const ALL: [Named; 4] = [
-    Named { name: "catalog", about: Worlds::Pair.about(), worlds: Worlds::Pair },
-    Named { name: "catalog-lives", about: Worlds::Lives.about(), worlds: Worlds::Lives },
-    Named { name: "catalog-three", about: Worlds::Three.about(), worlds: Worlds::Three },
-    Named { name: "catalog-floor", about: Worlds::Floor.about(), worlds: Worlds::Floor },
+pub const ALL: [Named; 7] = [
+    catalog("catalog", catalog::Worlds::Pair),
+    catalog("catalog-lives", catalog::Worlds::Lives),
+    catalog("catalog-three", catalog::Worlds::Three),
+    catalog("catalog-floor", catalog::Worlds::Floor),
+    membership("membership-vote", membership::Worlds::Vote),
+    membership("membership-views", membership::Worlds::Views),
+    membership("membership-fork", membership::Worlds::Fork),
 ];
+
+const fn catalog(name: &'static str, worlds: catalog::Worlds) -> Named {
+    Named { name, about: worlds.about(), worlds: Worlds::Catalog(worlds) }
+}
+
+const fn membership(name: &'static str, worlds: membership::Worlds) -> Named {
+    Named { name, about: worlds.about(), worlds: Worlds::Membership(worlds) }
+}
 
 impl Named {
     /// The model of that name.
@@ -53,8 +72,15 @@ impl Named {
         bounds: &Bounds,
         watch: &mut dyn FnMut(&Counts) -> ControlFlow<()>,
     ) -> Report {
-        let model = Catalog::new(self.worlds, scope);
-        let model = bug.into_iter().fold(model, Catalog::planted);
-        explore(&model, bounds, watch)
+        match self.worlds {
+            Worlds::Catalog(worlds) => {
+                let model = Catalog::new(worlds, scope);
+                explore(&bug.into_iter().fold(model, Catalog::planted), bounds, watch)
+            }
+            Worlds::Membership(worlds) => {
+                let model = Membership::new(worlds, scope);
+                explore(&bug.into_iter().fold(model, Membership::planted), bounds, watch)
+            }
+        }
     }
 }

@@ -90,7 +90,7 @@ impl Host for CatalogHost {
     }
 
     fn is_noise(bytes: &[u8]) -> bool {
-        node::is_echo(bytes)
+        node::is_noise(bytes, node::Topic::Catalog)
     }
 }
 
@@ -148,7 +148,7 @@ impl Scenario for Catalog {
         }
     }
 
-    fn new(profile: Profile) -> Self {
+    fn new(profile: Profile, _seed: u64) -> Self {
         Self { profile, said: BTreeMap::new() }
     }
 

@@ -1,6 +1,7 @@
 //! Scenarios: who lives in the world, what its users do, and what must be true.
 
 pub mod catalog;
+pub mod membership;
 pub(crate) mod node;
 pub mod schedule;
 
@@ -13,11 +14,12 @@ use guthi_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use catalog::Catalog;
+pub use membership::Membership;
 pub use schedule::Schedule;
 
 use crate::{
     fabric::Place,
-    fault::Profile,
+    fault::{Fault, Profile},
     world::{Host, World},
 };
 
@@ -48,8 +50,13 @@ pub trait Scenario: Sized {
         Err(format!("this scenario has no words for what users do, so nothing is known of {words:?}"))
     }
 
-    /// A scenario about to begin.
-    fn new(profile: Profile) -> Self;
+    /// What is done to the world of this scenario beside the faults that any world may meet.
+    fn faults(_nodes: Place, _until: Time, _random: &mut Random) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    /// A scenario about to begin. The seed serves for what is the same at all nodes.
+    fn new(profile: Profile, seed: u64) -> Self;
 
     /// A node about to begin.
     fn boot(&mut self, boot: Boot) -> Self::Host;

@@ -1,14 +1,18 @@
 //! The engine as a host: packets are encoded and decoded, links become callable, wishes are passed on.
 
+use std::collections::BTreeMap;
+
 use guthi_core::{
     protocol::{
         catalog,
         contract::Outbox,
         detector,
         engine::{self, Effect, Engine},
+        membership,
         packet::Packet,
         random::Random,
         time::Time,
+        view::{At, Change, Lineage, View},
     },
     wire::{
         codec,
@@ -29,14 +33,57 @@ use crate::{
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) events: Vec<engine::Event>,
+    /// The view of each lineage that was written down last.
+    pub(crate) written: BTreeMap<Lineage, At>,
+    /// A view that it entered without having written that down before.
+    pub(crate) unwritten: Option<At>,
+    /// The last view in which it said that it serves no more.
+    wedged: Option<At>,
+    /// A view in which it has granted a lease after it had said so.
+    pub(crate) granted: Option<At>,
+    /// What it has sent since somebody asked.
+    pub(crate) sent: Sent,
+    topic: Topic,
     verbose: bool,
     effects: Outbox<Effect>,
 }
 
+/// What people want to read of, beside who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Catalog,
+    Membership,
+}
+
+/// What a node has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) detector: Cost,
+    pub(crate) membership: Cost,
+}
+
+/// How many messages, of how many bytes with their frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Cost {
+    const fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
 impl Node {
     pub(crate) fn new(boot: &Boot) -> Self {
-        let mut config = engine::Config::default();
+        Self::with(boot, engine::Config::default(), Topic::Catalog)
+    }
+
+    pub(crate) fn with(boot: &Boot, mut config: engine::Config, topic: Topic) -> Self {
         config.detector.bugs = boot.bugs;
+        config.membership.bugs = boot.bugs;
         config.catalog.bugs = boot.bugs;
         // Some nodes cut their catalogs into many small parts.
         if !boot.tame {
@@ -45,6 +92,12 @@ impl Node {
         Self {
             engine: Engine::new(boot.member, config, boot.seed),
             events: Vec::new(),
+            written: BTreeMap::new(),
+            unwritten: None,
+            wedged: None,
+            granted: None,
+            sent: Sent::default(),
+            topic,
             verbose: boot.verbose,
             effects: Outbox::new(),
         }
@@ -73,14 +126,36 @@ impl Node {
         for effect in self.effects.drain() {
             match effect {
                 Effect::Send { to, packet } => {
+                    if let Packet::Detector(detector::Message::EchoReply { standing: Some(standing), .. }) = packet
+                        && !standing.wedged
+                        && self.wedged == Some(standing.at)
+                    {
+                        self.granted = self.wedged;
+                    }
                     let mut bytes = Vec::new();
                     frame::put(&mut bytes, FrameKind::Control, 0, 0, |body| codec::encode_into(&packet, body))
                         .expect("a packet is plain data");
                     assert!(bytes.len() <= limits::CONTROL_FRAME_BYTES_MAX, "a packet is larger than a frame may be");
+                    match packet {
+                        Packet::Detector(_) => self.sent.detector.add(bytes.len()),
+                        Packet::Membership(_) => self.sent.membership.add(bytes.len()),
+                        Packet::Catalog(_) | Packet::PeersWanted | Packet::Peers(_) => {}
+                    }
                     out.push(Wish::Send { to, kind: Kind::Packet, bytes });
                 }
-                Effect::Record(_) => {}
+                Effect::Record(at) => {
+                    self.written.insert(at.lineage, at);
+                }
                 Effect::Event(event) => {
+                    if let engine::Event::Membership(membership::Event::Installed(membership::Installed { at, .. })) =
+                        &event
+                        && self.written.get(&at.lineage) != Some(at)
+                    {
+                        self.unwritten = Some(*at);
+                    }
+                    if let engine::Event::Membership(membership::Event::Wedged(at)) = event {
+                        self.wedged = Some(at);
+                    }
                     if let engine::Event::Detector(detector::Event::Relink { node, patience }) = event {
                         out.push(Wish::Dial { node, patience });
                     }
@@ -88,7 +163,7 @@ impl Node {
                         out.push(Wish::Unlink(member));
                     }
                     if self.verbose
-                        && let Some(line) = words(&event)
+                        && let Some(line) = words(&event, self.topic)
                     {
                         out.push(Wish::Note(line));
                     }
@@ -105,9 +180,15 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Packet> {
     (frame.kind == FrameKind::Control && taken == bytes.len()).then_some(packet)
 }
 
-pub(crate) fn is_echo(bytes: &[u8]) -> bool {
+/// Whether it is sent all the time, or about something else.
+pub(crate) fn is_noise(bytes: &[u8], topic: Topic) -> bool {
     use detector::Message::{Echo, EchoReply};
-    matches!(read(bytes), Some(Packet::Detector(Echo { .. } | EchoReply { .. })))
+    match read(bytes) {
+        Some(Packet::Detector(Echo { .. } | EchoReply { .. })) => true,
+        Some(Packet::Membership(_)) => topic != Topic::Membership,
+        Some(Packet::Catalog(_)) => topic != Topic::Catalog,
+        _ => false,
+    }
 }
 
 /// A packet for people.
@@ -131,10 +212,70 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
             let changes: Vec<_> = changes.collect();
             format!("delta {}:{}-{} [{}]", short(delta.of.node), delta.after, delta.sequence, changes.join(", "))
         }
-        Packet::Membership(message) => format!("{message:?}"),
+        Packet::Membership(message) => tell_membership(&message),
         Packet::PeersWanted => "peers wanted".into(),
         Packet::Peers(list) => format!("{} peers", list.len()),
     }
+}
+
+fn tell_membership(message: &membership::Message) -> String {
+    use membership::Message;
+    match message {
+        Message::Hello { rank, open } => {
+            let At { lineage, epoch } = At { lineage: rank.lineage.0, epoch: rank.epoch };
+            let holds = if rank.holds { ", with variables" } else { "" };
+            let open = if *open { "" } else { ", on my way" };
+            format!("hello from {lineage:?}/{epoch:?} of {}{holds}{open}", rank.members)
+        }
+        Message::Join { into, .. } => format!("join {into:?}"),
+        Message::Leave { parted, .. } => if *parted { "leave, parted" } else { "leave" }.into(),
+        Message::WouldYou { changes: asked, .. } => format!("would you {}", changes(asked)),
+        Message::Would { changes: agreed, .. } => format!("would {}", changes(agreed)),
+        Message::Prepare { ballot: attempt, .. } => format!("prepare {}", ballot(*attempt)),
+        Message::Promise { ballot: attempt, accepted: None, .. } => format!("promise {}", ballot(*attempt)),
+        Message::Promise { ballot: attempt, accepted: Some((earlier, value)), .. } => {
+            format!("promise {}, accepted {} {}", ballot(*attempt), ballot(*earlier), changes(value))
+        }
+        Message::Accept { ballot: attempt, changes: value, .. } => {
+            format!("accept {} {}", ballot(*attempt), changes(value))
+        }
+        Message::Accepted { ballot: attempt, wait, .. } => format!("accepted {}, wait {wait:?}", ballot(*attempt)),
+        Message::Refused { promised, .. } => format!("refused, promised {}", ballot(*promised)),
+        Message::Decided { changes: value, wait, .. } => format!("decided {}, wait {wait:?}", changes(value)),
+        Message::View { view, wait } => format!("view {}, wait {wait:?}", members(view)),
+        Message::ViewWanted { at } => format!("view wanted, have {at:?}"),
+        Message::Fork { members, .. } => format!("fork {}", names(members.iter())),
+        Message::Forked { into, .. } => format!("forked into {into:?}"),
+    }
+}
+
+fn ballot(ballot: membership::Ballot) -> String {
+    format!("{}/{}", ballot.round, short(ballot.proposer.node))
+}
+
+/// The changes of a view, for people.
+pub(crate) fn changes(changes: &[Change]) -> String {
+    let change = |change: &Change| match change {
+        Change::Renew => "renew".into(),
+        Change::Cut(member) => format!("cut {}", short(member.node)),
+        Change::Retire(member) => format!("retire {}", short(member.node)),
+        Change::Part(member) => format!("part {}", short(member.node)),
+        Change::Admit(member, _) => format!("admit {}", short(member.node)),
+    };
+    format!("[{}]", changes.iter().map(change).collect::<Vec<_>>().join(", "))
+}
+
+/// A view for people: its name, and who is in it; of a life that is not the first it also has the number.
+pub(crate) fn members(view: &View) -> String {
+    format!("{:?} {}", view.at, names(view.seats.iter().map(|seat| &seat.member)))
+}
+
+fn names<'a>(members: impl Iterator<Item = &'a Member>) -> String {
+    let name = |member: &Member| match member.incarnation.0 {
+        1 => short(member.node),
+        life => format!("{}{life}", short(member.node)),
+    };
+    members.map(name).collect::<Vec<_>>().join(" ")
 }
 
 fn head(head: &catalog::Head) -> String {
@@ -142,9 +283,11 @@ fn head(head: &catalog::Head) -> String {
 }
 
 /// An event for people; what happens all the time is nothing to tell.
-fn words(event: &engine::Event) -> Option<String> {
+fn words(event: &engine::Event, topic: Topic) -> Option<String> {
     let name = |member: &Member| short(member.node);
     match event {
+        engine::Event::Catalog(_) if topic != Topic::Catalog => None,
+        engine::Event::Membership(_) if topic != Topic::Membership => None,
         engine::Event::Detector(event) => match event {
             detector::Event::Joined(peer) => Some(format!("says: {} joined", name(peer))),
             detector::Event::Trusted(peer) => Some(format!("says: {} trusted", name(peer))),
@@ -164,6 +307,31 @@ fn words(event: &engine::Event) -> Option<String> {
             catalog::Event::Refused { key, reason } => Some(format!("refuses {key}: {reason:?}")),
             catalog::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),
         },
-        engine::Event::Membership(_) | engine::Event::Packet { .. } => None,
+        engine::Event::Membership(event) => words_of_membership(event),
+        engine::Event::Packet { .. } => None,
     }
+}
+
+fn words_of_membership(event: &membership::Event) -> Option<String> {
+    use membership::Event;
+    Some(match event {
+        Event::Stand(_) => return None,
+        Event::Wedged(at) => format!("is wedged in {at:?}"),
+        Event::Installed(installed) => {
+            let joined = installed.joined.iter().map(|member| format!(", {} joined", names([member].into_iter())));
+            let lost = installed.lost.iter();
+            let lost = lost.map(|(member, reason)| format!(", {} lost: {reason:?}", names([member].into_iter())));
+            let changes: String = joined.chain(lost).collect();
+            format!("enters {:?}{changes}, wait {:?}", installed.at, installed.wait)
+        }
+        Event::Active(at) => format!("is active in {at:?}"),
+        Event::Excluded(at) => format!("is excluded by {at:?}"),
+        Event::Isolated { missing } => format!("is isolated, {missing} voters do not answer"),
+        Event::Connected => "is isolated no more".into(),
+        Event::Left => "has left".into(),
+        Event::ForeignLineage(lineage) => format!("sees the foreign lineage {lineage:?}"),
+        Event::Rescue => "rescues its variables".into(),
+        Event::Moved(at) => format!("moves away from {at:?}"),
+        Event::Ignored { from, reason } => format!("ignores {}: {reason:?}", short(from.node)),
+    })
 }

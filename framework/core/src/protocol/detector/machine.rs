@@ -23,6 +23,9 @@ pub struct Machine {
     /// What it says in echoes.
     standing: Option<Standing>,
     peers: BTreeMap<NodeId, Peer>,
+    /// The number of the last echo, whoever it went to. No two of this life have the same: an answer that comes over a newer
+    /// link than its echo must not be taken for the answer to a later one, and renew a lease that has long ended.
+    echoes: u64,
     /// When this machine was to be woken at the latest. An input long after it shows that this process was stopped.
     expected: Option<Time>,
 }
@@ -211,7 +214,7 @@ impl Machine {
     /// A detector that knows nobody. The seed serves for the jitter of attempts alone.
     #[must_use]
     pub const fn new(config: Config, seed: u64, standing: Option<Standing>) -> Self {
-        Self { config, random: Random::new(seed), standing, peers: BTreeMap::new(), expected: None }
+        Self { config, random: Random::new(seed), standing, peers: BTreeMap::new(), echoes: 0, expected: None }
     }
 
     /// Everybody who is not forgotten, and how it is, in the order of the nodes.
@@ -245,8 +248,9 @@ impl Protocol for Machine {
         link.heard = now;
         match message {
             Message::Echo { sequence, standing } => {
-                out.emit(Event::Asked { peer: from, standing });
+                // The answer leaves before anything that follows from the question: it may be the last act in a view.
                 out.send(from, Message::EchoReply { sequence, standing: own });
+                out.emit(Event::Asked { peer: from, standing });
             }
             Message::EchoReply { sequence, standing } if link.sequence == sequence && !link.answered => {
                 link.answered = true;
@@ -401,7 +405,8 @@ impl Machine {
                 link.echo_at = now + interval;
                 // An unanswered echo is repeated under its own number, so that a late answer still counts.
                 if link.answered || now.saturating_since(link.sent) >= timeout {
-                    link.sequence += 1;
+                    self.echoes += 1;
+                    link.sequence = self.echoes;
                     link.sent = now;
                     link.asked = self.standing;
                     link.answered = false;

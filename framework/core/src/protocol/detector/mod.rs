@@ -1,4 +1,4 @@
-//! The detector: who answers.
+//! The detector: who answers. Its echoes also carry the leases of the [membership](super::membership).
 //!
 //! **Source.** Echo polling with time-outs, as every failure detector since Chandra and Toueg (1996) has it in some form;
 //! in their terms it is eventually perfect on links that are timely from some moment on. The evidence of broken links is
@@ -21,7 +21,14 @@
 //! | `EchoReply` | peer | observer | at once |
 //! | `Leaving` | leaving node | linked peers | once, as its last word |
 //!
+//! **Leases.** An echo says where its sender stands, and so does the answer. If both stand in the same view and neither is
+//! wedged, the answer is a promise: to count the asker as a member for one lease from now. The asker counts from when it
+//! sent the echo *first*; a repeated echo says what it said first, so an answer never counts for a view that the asker did
+//! not stand in when it began to count. The detector carries these words and does not read them: the answer leaves first,
+//! since what follows from the question may end the view, and the membership notes it in the same step.
+//!
 //! **Rules.**
+//! - When this node stands in another view than before, every linked peer is asked at once.
 //! - A ready peer is `Alive`: `Joined` if it is new, `Trusted` if it was suspected, `Recovered` if it had failed or left.
 //! - A broken link makes an `Alive` peer `Suspected`, and asks for a decisive relink. If that fails, or takes too long,
 //!   the peer has `Failed`.

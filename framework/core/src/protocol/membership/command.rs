@@ -34,7 +34,8 @@ pub enum Command {
     /// What the services of this node hold has changed.
     Hold(Holdings),
     /// What the runtime directory tells of the processes on this machine, all of them at one look: who finds that one is
-    /// dead must know how far the others came.
+    /// dead must know how far the others came. It is told anew after each install: what an earlier look has seen leads on
+    /// from another view.
     Files(Vec<File>),
     /// Leave for good.
     Leave,
@@ -57,13 +58,14 @@ pub struct Holdings {
     pub orphans: bool,
 }
 
-/// What the runtime directory tells of one process.
+/// What the runtime directory tells of one life of one process. Its file keeps the last view of each lineage that it was in,
+/// and there is one of these for each of them: who only saw the last would not know that somebody went on by a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct File {
     /// Whose process it is.
     pub member: Member,
     /// The lock on its file is free, and was its own before: it is proven dead. A file that is missing proves nothing.
     pub dead: bool,
-    /// The last view that the file names.
+    /// The last view of one lineage that the file names.
     pub written: Option<At>,
 }

@@ -10,6 +10,8 @@ pub struct Config {
     pub policy: Policy,
     /// The epochs of this life come after this one, which an earlier life has come to.
     pub after: Epoch,
+    /// When this life began, on any clock that others roughly share. Of two lineages that are alike the older one is joined.
+    pub born: u64,
     /// For so long an answered echo counts.
     pub lease: Duration,
     /// Who is not linked for so long is taken for dead, if the detector says nothing earlier.
@@ -33,6 +35,7 @@ impl Default for Config {
         Self {
             policy: Policy::Majority,
             after: Epoch(0),
+            born: 0,
             lease: Duration::from_secs(1),
             timeout: Duration::from_secs(2),
             window: Duration::from_millis(500),

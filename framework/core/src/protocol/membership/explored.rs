@@ -1,8 +1,6 @@
 //! What explorers need: a member in the middle of its life, and states that are alike if their futures are.
 
-use core::time::Duration;
-
-use super::{Config, Machine, succession::Attempt};
+use super::{Ballot, Config, File, Machine, Message, machine::Peer, succession::Attempt};
 use crate::{
     protocol::{random::Random, time::Time, view::View},
     wire::id::Member,
@@ -15,7 +13,7 @@ pub enum Moment {
     End,
     /// The view was installed. It counts for one lease.
     Installed,
-    /// Somebody was wedged. It counts for one lease, and only for what this machine does by itself.
+    /// This machine, or somebody else, was wedged. It counts for one lease.
     Wedged,
     /// This machine does something by itself then.
     Timer,
@@ -26,6 +24,7 @@ impl Machine {
     #[must_use]
     pub fn in_view(me: Member, config: Config, view: View) -> Self {
         let mut machine = Self::new(me, config, 0);
+        machine.peers = view.members().filter(|member| *member != me).map(|member| (member, Peer::default())).collect();
         machine.view = view;
         machine.window_until = None;
         machine
@@ -34,6 +33,12 @@ impl Machine {
     /// Shows every moment that it keeps, and drops what makes no difference any more: chance, which is the explorer's, and
     /// leases that have ended.
     pub fn reduce(&mut self, now: Time, mut visit: impl FnMut(&mut Time, Moment)) {
+        let epoch = self.view.at.epoch;
+        let seen = |member: Member| self.peers.get(&member).is_some_and(|peer| peer.seen_in >= Some(epoch));
+        if self.view.members().all(|member| member == self.me || seen(member)) {
+            // It is asked for only on account of who was not seen.
+            self.installed_at = Time::default();
+        }
         visit(&mut self.installed_at, Moment::Installed);
         visit(&mut self.active_from, Moment::End);
         self.active |= self.active_from <= now;
@@ -44,35 +49,81 @@ impl Machine {
             proposal.accepted.values_mut().for_each(|end| visit(end, Moment::End));
         }
         if let Some(forking) = &mut self.forking {
-            forking.visit_times(&mut visit);
+            forking.accepted.values_mut().for_each(|end| visit(end, Moment::End));
+            visit(&mut forking.again_at, Moment::Timer);
         }
-        let epoch = self.view.at.epoch;
         for peer in self.peers.values_mut() {
             // What was seen in an earlier view says nothing about this one.
             peer.seen_in = peer.seen_in.filter(|seen| *seen >= epoch);
             peer.wedged_since.iter_mut().for_each(|since| visit(since, Moment::Wedged));
-            let timers = [&mut peer.silent_from, &mut peer.astray_from];
-            timers.into_iter().flatten().for_each(|at| visit(at, Moment::Timer));
-            peer.joining.iter_mut().for_each(|(_, until)| visit(until, Moment::Timer));
-            peer.hello.iter_mut().for_each(|hello| visit(hello.until(), Moment::Timer));
+            let timers = [peer.silent_from.as_mut(), peer.astray_from.as_mut()].into_iter().flatten();
+            let timers = timers.chain(peer.joining.iter_mut().map(|(_, until)| until));
+            timers.chain(peer.hello.iter_mut().map(|hello| &mut hello.until)).for_each(|at| visit(at, Moment::Timer));
         }
         self.wedged.iter_mut().for_each(|since| visit(since, Moment::Wedged));
-        let timers = [Some(&mut self.connected_until), Some(&mut self.hello_at)];
-        let timers = timers.into_iter().chain([self.window_until.as_mut(), self.leave_at.as_mut()]);
-        timers.flatten().for_each(|at| visit(at, Moment::Timer));
-        self.course.iter_mut().for_each(|course| visit(course.again_at(), Moment::Timer));
-        self.exit.iter_mut().for_each(|exit| visit(exit.again_at(), Moment::Timer));
-        self.attempt.iter_mut().for_each(|attempt| visit(attempt.again_at(), Moment::Timer));
+        let timers = [&mut self.connected_until, &mut self.hello_at].into_iter();
+        let timers = timers.chain(&mut self.window_until).chain(&mut self.leave_at);
+        let timers = timers.chain(self.course.iter_mut().map(|course| &mut course.again_at));
+        let timers = timers.chain(self.exit.iter_mut().map(|exit| &mut exit.again_at));
+        timers.chain(self.attempt.iter_mut().map(Attempt::again_at)).for_each(|at| visit(at, Moment::Timer));
+        // What a file says counts only if it leads on, or if its process is dead.
+        let files = core::mem::take(&mut self.files).into_iter();
+        let files = files
+            .map(|(member, file)| (member, File { written: file.written.filter(|at| self.leads_on(*at)), ..file }));
+        self.files = files.filter(|(_, file)| file.dead || file.written.is_some()).collect();
         self.random = Random::new(0);
         self.queries = 0;
     }
 
     /// Forgets what it would need only to begin something by itself, for worlds in which others do that for it.
-    pub fn forget_hints(&mut self) {
-        self.attempt.take_if(|attempt| matches!(attempt, Attempt::Settling { .. }));
+    pub fn forget_hints(&mut self, now: Time) {
+        self.attempt.take_if(|attempt| matches!(attempt, Attempt::Settling { .. } | Attempt::Yielding { .. }));
         for peer in self.peers.values_mut() {
             peer.standing = None;
             peer.wedged_since = None;
+        }
+        // Leases of others end before its own vote does, so that counts only where it is a quorum by itself.
+        if !self.view.is_quorum(|voter| voter == self.me) {
+            self.wedged = self.wedged.map(|_| now);
+        }
+    }
+
+    /// Whether all that this message can lead to, now and later, is an answer that says how late it is.
+    #[must_use]
+    pub fn is_late(&self, message: &Message) -> bool {
+        let above = |ballot: &Ballot| self.acceptor.promised.is_some_and(|promised| promised > *ballot);
+        let proposal = |ballot: &Ballot| match &self.attempt {
+            Some(Attempt::Proposing { proposal, .. }) if proposal.ballot == *ballot => Some(proposal),
+            _ => None,
+        };
+        match message {
+            _ if self.out.is_some() => true,
+            Message::View { view, .. } => view.at == self.view.at || view.at.is_before(self.view.at),
+            Message::Prepare { at, .. }
+            | Message::Promise { at, .. }
+            | Message::Accept { at, .. }
+            | Message::Accepted { at, .. }
+            | Message::Decided { at, .. }
+            | Message::Fork { at, .. }
+            | Message::Forked { at, .. }
+                if *at != self.view.at =>
+            {
+                at.is_before(self.view.at)
+            }
+            Message::Prepare { ballot, .. } | Message::Accept { ballot, .. } => above(ballot),
+            Message::Promise { ballot, .. } => proposal(ballot).is_none_or(|proposal| proposal.value.is_some()),
+            Message::Accepted { ballot, .. } => proposal(ballot).is_none(),
+            _ => false,
+        }
+    }
+}
+
+impl Attempt {
+    const fn again_at(&mut self) -> &mut Time {
+        match self {
+            Self::Settling { ask_at } => ask_at,
+            Self::Asking { again_at, .. } | Self::Proposing { again_at, .. } => again_at,
+            Self::Yielding { until, .. } => until,
         }
     }
 }

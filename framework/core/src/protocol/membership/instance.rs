@@ -74,8 +74,11 @@ impl Proposal {
         view: &View,
         bugs: Bugs,
     ) -> Option<&Vec<Change>> {
+        if self.value.is_some() {
+            return None;
+        }
         self.promises.insert(by, accepted);
-        if self.value.is_some() || !is_quorum(view, |voter| self.promises.contains_key(&voter), bugs) {
+        if !is_quorum(view, |voter| self.promises.contains_key(&voter), bugs) {
             return None;
         }
         let highest = self.promises.values().flatten().max_by_key(|(ballot, _)| *ballot);
@@ -93,10 +96,16 @@ impl Proposal {
         view: &View,
         bugs: Bugs,
     ) -> Option<(Vec<Change>, Duration)> {
-        let value = self.value.as_ref()?;
+        self.value.as_ref()?;
         let end = now + lease::translated(wait);
         let known = self.accepted.entry(by).or_insert(end);
         *known = end.min(*known);
+        self.chosen(now, view, bugs)
+    }
+
+    /// The value and the end of all waits, if it is chosen.
+    pub(super) fn chosen(&self, now: Time, view: &View, bugs: Bugs) -> Option<(Vec<Change>, Duration)> {
+        let value = self.value.as_ref()?;
         if !is_quorum(view, |voter| self.accepted.contains_key(&voter), bugs) {
             return None;
         }

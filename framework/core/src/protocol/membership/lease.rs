@@ -30,9 +30,10 @@ impl Leases {
         *held = (sent + lease * 98 / 100).max(*held);
     }
 
-    /// Until when a quorum of this view's voters counts me as a member; nobody has to promise me my own vote.
-    pub(super) fn end(&self, me: Member, view: &View) -> Option<Time> {
-        let end = |voter: Member| if voter == me { Some(Time::MAX) } else { self.held.get(&voter).copied() };
+    /// Until when a quorum of this view's voters counts me as a member. Nobody has to promise me my own vote: that counts
+    /// until `own`.
+    pub(super) fn end(&self, me: Member, own: Time, view: &View) -> Option<Time> {
+        let end = |voter: Member| if voter == me { Some(own) } else { self.held.get(&voter).copied() };
         let mut ends: Vec<_> = view.voters().filter_map(end).collect();
         ends.sort_unstable();
         ends.into_iter().rev().find(|at| view.is_quorum(|voter| end(voter) >= Some(*at)))

@@ -10,7 +10,7 @@ use super::{
     instance::Acceptor,
     lease::{Leases, translated},
     meeting::{Exit, Hello, Move},
-    succession::Attempt,
+    succession::{Attempt, CHANGES_MAX},
 };
 use crate::{
     protocol::{
@@ -35,6 +35,8 @@ pub struct Machine {
     pub(super) out: Option<Out>,
     pub(super) view: View,
     pub(super) installed_at: Time,
+    /// Somebody who was there before has answered it since it came in; or it was there before.
+    pub(super) welcomed: bool,
     /// What the view's excluded members were allowed to do has ended by then.
     pub(super) active_from: Time,
     pub(super) active: bool,
@@ -53,6 +55,10 @@ pub struct Machine {
     pub(super) peers: BTreeMap<Member, Peer>,
     /// What the runtime directory tells of processes.
     pub(super) files: BTreeMap<Member, File>,
+    /// It has been told of the files since it installed this view.
+    pub(super) has_looked: bool,
+    /// Lineages in which those go on who were in a view that leads on.
+    pub(super) further: BTreeSet<Lineage>,
     pub(super) holdings: Holdings,
     /// The newborn looks around until then.
     pub(super) window_until: Option<Time>,
@@ -63,7 +69,12 @@ pub struct Machine {
     pub(super) exit: Option<Exit>,
     /// It gives up what it holds.
     pub(super) dissolving: bool,
-    pub(super) refused: BTreeSet<Lineage>,
+    /// It has asked for what it holds to be rescued.
+    pub(super) rescuing: bool,
+    /// The lineage that this one has refused last.
+    pub(super) refused: Option<Lineage>,
+    /// What it has left in this life; there it perhaps still is a member to somebody who is behind.
+    pub(super) left: BTreeSet<Lineage>,
     pub(super) forking: Option<Forking>,
 }
 
@@ -84,7 +95,7 @@ pub(super) struct Peer {
     pub(super) linked: bool,
     /// It is not heard, and taken for dead from then on.
     pub(super) silent_from: Option<Time>,
-    /// It says that it stands elsewhere, and is taken for gone from then on.
+    /// It says that it stands elsewhere, or in an earlier view although it is told, and is taken for gone from then on.
     pub(super) astray_from: Option<Time>,
     pub(super) standing: Option<Standing>,
     /// The latest epoch of my lineage of which it has sent a message.
@@ -104,7 +115,7 @@ impl Machine {
     pub fn new(me: Member, config: Config, seed: u64) -> Self {
         let now = Time::default();
         let mut random = Random::new(seed);
-        let at = At { lineage: Lineage::mint(&mut random), epoch: config.after.next() };
+        let at = At { lineage: Lineage::mint(config.born, &mut random), epoch: config.after.next() };
         Self {
             me,
             config,
@@ -112,6 +123,7 @@ impl Machine {
             out: None,
             view: View::born(at, me),
             installed_at: now,
+            welcomed: true,
             active_from: now,
             active: true,
             wedged: None,
@@ -124,6 +136,8 @@ impl Machine {
             isolated: false,
             peers: BTreeMap::new(),
             files: BTreeMap::new(),
+            has_looked: false,
+            further: BTreeSet::new(),
             holdings: Holdings::default(),
             window_until: Some(now + config.window),
             hello_at: now,
@@ -131,7 +145,9 @@ impl Machine {
             leave_at: None,
             exit: None,
             dissolving: false,
-            refused: BTreeSet::new(),
+            rescuing: false,
+            refused: None,
+            left: BTreeSet::new(),
             forking: None,
         }
     }
@@ -171,14 +187,23 @@ impl Machine {
     #[must_use]
     pub fn lease_end(&self) -> Option<Time> {
         let valid = self.out.is_none() && !self.gave_up && !self.has_parted();
-        self.leases.end(self.me, &self.view).filter(|_| valid)
+        self.quorum_end().filter(|_| valid)
+    }
+
+    /// Like anybody's, its own vote for itself counts for one lease after it was wedged, and no longer: a member whose vote is
+    /// a quorum would believe in itself for ever.
+    fn quorum_end(&self) -> Option<Time> {
+        let own = self.wedged.map_or(Time::MAX, |since| since + self.config.lease * 98 / 100);
+        self.leases.end(self.me, own, &self.view)
     }
 
     /// Whether a read may be answered now.
     #[must_use]
     pub fn serves(&self, now: Time) -> bool {
         let wedged = self.standing().is_none_or(|standing| standing.wedged);
-        !wedged && self.window_until.is_none() && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
+        // Who has asked to be taken in elsewhere must not come to hold anything here.
+        let settled = self.window_until.is_none() && self.course.is_none();
+        !wedged && settled && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
     }
 
     /// Whether it has neither lease nor quorum for a while now.
@@ -191,6 +216,12 @@ impl Machine {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.out.is_none() && self.window_until.is_none() && self.course.is_none() && self.exit.is_none()
+    }
+
+    /// Whether that member was there before this one came in.
+    pub(super) fn is_older(&self, member: Member) -> bool {
+        let since = |member: Member| self.view.seat(member).map(|seat| seat.since);
+        since(member).is_some_and(|it| Some(it) < since(self.me))
     }
 
     pub(super) fn is_alone(&self) -> bool {
@@ -225,6 +256,9 @@ impl Protocol for Machine {
     fn receive(&mut self, now: Time, from: Member, message: Message, out: &mut Outbox) {
         if self.out.is_some() {
             return;
+        }
+        if message.changes().is_some_and(|changes| changes.len() > CHANGES_MAX) {
+            return out.emit(Event::Ignored { from, reason: Ignored::Unsound });
         }
         match message {
             Message::Hello { rank, open } => self.hear_hello(now, from, rank, open, out),
@@ -379,6 +413,9 @@ impl Machine {
         }
         self.look_around(now, out);
         self.part(now, out);
+        if self.out.is_some() {
+            return;
+        }
         self.pursue(now, out);
         self.pursue_fork(now, out);
         if self.out.is_some() {
@@ -439,7 +476,8 @@ impl Machine {
         let mine = self.standing();
         if standing == mine && asked == mine && mine.is_some_and(|it| !it.wedged) && self.view.has(by) {
             self.leases.take(by, sent, self.config.lease);
-            self.connected_until = self.connected_until.max(self.leases.end(self.me, &self.view).unwrap_or_default());
+            self.welcomed |= self.is_older(by);
+            self.connected_until = self.connected_until.max(self.quorum_end().unwrap_or_default());
         }
         news || self.isolated
     }
@@ -451,22 +489,24 @@ impl Machine {
         let news = core::mem::replace(&mut peer.standing, standing) != standing;
         let wedged = standing.is_some_and(|standing| standing.at == here && standing.wedged);
         peer.wedged_since = wedged.then(|| peer.wedged_since.unwrap_or(now));
-        let astray = standing.is_none_or(|standing| standing.at.lineage != here.lineage);
+        let foreign = standing.is_none_or(|standing| standing.at.lineage != here.lineage);
+        let astray = foreign || standing.is_some_and(|standing| standing.at.is_before(here));
         peer.astray_from = astray.then(|| peer.astray_from.unwrap_or(now + timeout));
         let Some(standing) = standing else { return news };
         self.seen(member, standing.at);
         if here.is_before(standing.at) {
             out.send(member, Message::ViewWanted { at: here });
-        } else if standing.at.is_before(here) || (astray && self.view.has(member)) {
+        } else if standing.at.is_before(here) || (foreign && self.view.has(member)) {
             self.answer_with_view(now, member, standing.at, out);
         }
         news
     }
 
     fn notice_isolation(&mut self, now: Time, out: &mut Outbox) {
-        let end = self.leases.end(self.me, &self.view);
-        self.connected_until = self.connected_until.max(end.unwrap_or_default());
+        let end = self.quorum_end();
         let connected = end.is_some_and(|end| end > now) && self.wedged.is_none();
+        // Who was a quorum by itself was connected for ever, until it was not.
+        self.connected_until = end.filter(|_| connected).unwrap_or_else(|| self.connected_until.min(now));
         if self.isolated && connected {
             self.isolated = false;
             out.emit(Event::Connected);
@@ -512,10 +552,17 @@ impl Machine {
         let wait = if self.config.bugs.has(Bug::LaterViewUnwaited) { Duration::ZERO } else { translated(wait) };
         if self.view.at.is_before(view.at) {
             out.reached("membership: a view learnt from somebody who was ahead");
+            if view.has(from) {
+                self.give_up_fork_without(from, out);
+            }
             return self.install(now, view, wait, &[], out);
         }
         if view.at.lineage == self.view.at.lineage {
             return;
+        }
+        if self.is_moving_into(view.at.lineage) && view.outlived(self.me) {
+            out.reached("membership: a joiner that was cut before it knew that it was in");
+            return self.end(Out::Moved, Event::Moved(self.view.at), out);
         }
         let invited =
             view.has(self.me) && (self.is_moving_into(view.at.lineage) || self.is_forking_into(view.at.lineage));
@@ -531,17 +578,17 @@ impl Machine {
     pub(super) fn install(&mut self, now: Time, next: View, wait: Duration, parted: &[Member], out: &mut Outbox) {
         let bugs = self.config.bugs;
         let same_line = next.at.lineage == self.view.at.lineage;
-        // Who has agreed to a fork installs no later view of the lineage that it leaves.
-        if same_line && self.forking.as_ref().is_some_and(|forking| forking.agreed.is_some()) {
-            out.reached("membership: a view of a lineage that is left by a fork");
-            return;
-        }
         let mine = self.view.seat(self.me).map(|seat| seat.since);
         let stays = next
             .seat(self.me)
             .is_some_and(|seat| !same_line || Some(seat.since) == mine || bugs.has(Bug::SinceIgnored));
         if !stays {
             return self.excluded(next.at, out);
+        }
+        // Who has agreed to a fork installs no later view of the lineage that it leaves.
+        if same_line && self.has_agreed_to_fork() {
+            out.reached("membership: a view of a lineage that is left by a fork");
+            return;
         }
         if !bugs.has(Bug::EpochNotWritten) {
             out.record(next.at);
@@ -563,16 +610,21 @@ impl Machine {
         self.window_until = None;
         self.course = None;
         self.leave_at = None;
-        let forked = !same_line && self.forking.as_ref().is_some_and(|it| it.lineage == self.view.at.lineage);
+        let forked = !same_line && self.is_forking_into(self.view.at.lineage);
         let orphaned = forked && self.forking.take().is_some_and(|it| it.orphaned);
         self.forking = None;
+        if !same_line {
+            self.left.insert(before.at.lineage);
+        }
         if !same_line && !forked {
+            self.welcomed = false;
             // Nobody of the lineage that was left is waited for, or waits.
             self.exit = None;
             self.dissolving = false;
+            self.rescuing = false;
         }
         self.settle_in(now, &before);
-        let joined = self.view.missing_in(&before).collect();
+        let joined = self.view.missing_in(&before).filter(|member| *member != self.me).collect();
         let reason = |member: Member| match () {
             () if forked => Reason::Forked,
             () if parted.contains(&member) || before.seat(member).is_some_and(|seat| seat.leaving) => Reason::Parted,
@@ -584,9 +636,6 @@ impl Machine {
         let wait = self.active_from.saturating_since(now);
         out.emit(Event::Installed(Installed { at, before, joined, lost, wait, orphaned }));
         out.emit(Event::Stand(self.standing()));
-        if bugs.has(Bug::EpochNotWritten) {
-            out.record(at);
-        }
         self.announce(now, out);
     }
 
@@ -605,11 +654,15 @@ impl Machine {
             }
             peer.joining = None;
             peer.wedged_since = None;
-            let astray = peer.standing.is_some_and(|standing| standing.at.lineage != here.lineage);
+            let astray = peer.standing.is_none_or(|standing| standing.at != here);
             peer.astray_from = astray.then_some(grace);
         }
-        let lineage = here.lineage;
-        self.files.retain(|_, file| file.written.is_some_and(|at| at.lineage == lineage));
+        // Dead is dead; what the files said leads on from the view before, and is asked for again before it is acted on.
+        let view = &self.view;
+        self.files.retain(|member, file| file.dead && view.has(*member));
+        self.files.values_mut().for_each(|file| file.written = None);
+        self.further.clear();
+        self.has_looked = false;
         self.forget_strangers();
     }
 
@@ -620,7 +673,7 @@ impl Machine {
     }
 
     /// A later view is without this member, or with it anew.
-    fn excluded(&mut self, at: At, out: &mut Outbox) {
+    pub(super) fn excluded(&mut self, at: At, out: &mut Outbox) {
         match self.exit.filter(|exit| exit.parted) {
             Some(exit) if exit.elsewhere => {
                 out.reached("membership: a member moves to another lineage");

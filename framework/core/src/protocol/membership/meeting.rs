@@ -21,14 +21,14 @@ pub(super) struct Hello {
     rank: Rank,
     open: bool,
     /// It is too old to act on after that.
-    until: Time,
+    pub(super) until: Time,
 }
 
 /// The last member of a lineage is on its way into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Move {
     into: Lineage,
-    again_at: Time,
+    pub(super) again_at: Time,
 }
 
 /// A member is on its way out.
@@ -38,7 +38,7 @@ pub(super) struct Exit {
     pub(super) elsewhere: bool,
     /// It has nothing left that others need, and serves no more.
     pub(super) parted: bool,
-    again_at: Time,
+    pub(super) again_at: Time,
 }
 
 /// A hello counts for so many of the pauses between two.
@@ -49,7 +49,8 @@ impl Machine {
     #[must_use]
     pub fn rank(&self) -> Rank {
         Rank {
-            holds: self.holdings.variables,
+            // Who is about to give up what it holds does not outrank anybody by that.
+            holds: self.holdings.variables && !self.dissolving,
             whole: !self.holdings.orphans,
             // For a moment each change of views is without leases. A rank that followed that would send others away.
             quorum: !self.isolated,
@@ -117,25 +118,26 @@ impl Machine {
             return;
         }
         let mine = self.rank();
-        let Some(best) = self.best_in_sight(now).filter(|best| self.dissolving || self.gives_way(mine, *best)) else {
+        let Some(best) = self.best_in_sight(now).filter(|best| self.gives_way(mine, *best)) else {
             self.course = None;
             self.leave_at = None;
             return;
         };
         let into = best.lineage.0;
         if self.holdings.variables && !self.dissolving {
-            if best.holds && self.refused.insert(into) {
+            if best.holds && self.refused.replace(into) != Some(into) {
                 out.reached("membership: two lineages that both hold variables");
                 out.emit(Event::ForeignLineage(into));
             }
             self.course = None;
+            self.leave_at = None;
         } else if self.is_alone() || self.config.bugs.has(Bug::JoinedWithoutLeaving) {
             self.join(now, best, into, out);
         } else if self.exit.is_none() {
             // Not all of a lineage at once: those who are later may stay, if it turns out to hold something.
             let most = u64::try_from(self.config.hello.as_nanos()).unwrap_or(u64::MAX);
             let chance = self.random.below(most + 1);
-            let leave_at = *self.leave_at.get_or_insert(now + Duration::from_nanos(chance));
+            let leave_at = *self.leave_at.get_or_insert_with(|| now + Duration::from_nanos(chance));
             if leave_at <= now && mine.quorum {
                 self.leave(now, true, out);
             }
@@ -149,7 +151,8 @@ impl Machine {
         let hello = self.peers.values().any(|peer| foreign(&peer)).then_some(self.hello_at);
         let join = self.course.map(|course| course.again_at);
         let exit = self.exit.map(|exit| exit.again_at);
-        [self.window_until, hello, join, exit, self.leave_at].into_iter().flatten().min()
+        let leave = self.leave_at.filter(|_| !self.isolated && self.exit.is_none());
+        [self.window_until, hello, join, exit, leave].into_iter().flatten().min()
     }
 
     // Joining.
@@ -157,10 +160,21 @@ impl Machine {
     fn join(&mut self, now: Time, best: Rank, into: Lineage, out: &mut Outbox) {
         if self.holdings.variables {
             // It dissolves: whatever it holds is rescued first.
-            out.emit(Event::Rescue);
+            if !core::mem::replace(&mut self.rescuing, true) {
+                out.emit(Event::Rescue);
+            }
             return;
         }
-        if self.holdings.guards || self.course.is_some_and(|course| course.into == into && course.again_at > now) {
+        if self.holdings.guards {
+            self.course = None;
+            return;
+        }
+        if self.left.contains(&into) {
+            // There it may still be the member that it was, and would come back into a view that it has left.
+            out.reached("membership: back to a lineage that it has left before");
+            return self.end(Out::Moved, Event::Moved(self.view.at), out);
+        }
+        if self.course.is_some_and(|course| course.into == into && course.again_at > now) {
             return;
         }
         debug_assert!(best.lineage.0 == into, "a lineage is joined by its name");
@@ -185,6 +199,10 @@ impl Machine {
         if into != self.view.at.lineage || !self.is_open() || !higher {
             return out.emit(Event::Ignored { from, reason: Ignored::Closed });
         }
+        if self.view.outlived(from) {
+            // It was taken in and cut before it heard of either. Only a later life of it can come in.
+            return out.send(from, self.view_message(now));
+        }
         let until = now + self.config.repeat * HELLOS_MISSED_MAX;
         if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.linked)
             && !self.view.has(from)
@@ -208,7 +226,7 @@ impl Machine {
 
     /// Goes on with leaving: says so again, and serves no more once nobody needs it.
     pub(super) fn part(&mut self, now: Time, out: &mut Outbox) {
-        let Some(exit) = self.exit else { return };
+        let Some(exit) = self.exit.filter(|_| self.out.is_none()) else { return };
         if self.is_alone() {
             if !exit.elsewhere {
                 self.end(Out::Left, Event::Left, out);

@@ -142,6 +142,18 @@ pub struct Ballot {
 }
 
 impl Message {
+    /// The changes that it names.
+    pub(super) const fn changes(&self) -> Option<&Vec<Change>> {
+        match self {
+            Self::WouldYou { changes, .. }
+            | Self::Would { changes, .. }
+            | Self::Accept { changes, .. }
+            | Self::Decided { changes, .. }
+            | Self::Promise { accepted: Some((_, changes)), .. } => Some(changes),
+            _ => None,
+        }
+    }
+
     /// A name for logs and counters.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -8,7 +8,7 @@ use crate::{
     protocol::{
         bugs::Bug,
         time::Time,
-        view::{Change, VOTERS_MAX, View},
+        view::{Change, Seat, VOTERS_MAX, View},
     },
     wire::id::Member,
 };
@@ -27,7 +27,7 @@ pub(super) enum Attempt {
 }
 
 /// So many changes become one view.
-const CHANGES_MAX: usize = 64;
+pub(super) const CHANGES_MAX: usize = 64;
 /// Pauses after a refusal grow with each, so many times.
 const TRIES_MAX: u32 = 6;
 
@@ -56,7 +56,7 @@ impl Machine {
             let joiners = joiners.filter_map(|(member, peer)| Some((*member, peer.joining?)));
             let joiners = joiners.filter(|(member, (_, until))| *until > now && self.may_come_in(*member, &reasons));
             let joiners: Vec<_> = joiners.map(|(member, (epoch, _))| Change::Admit(member, epoch)).collect();
-            reasons.extend(joiners);
+            reasons.extend(joiners.into_iter().take(self.room()));
         }
         if self.renew_at().is_some_and(|at| at <= now) {
             reasons.push(Change::Renew);
@@ -69,6 +69,17 @@ impl Machine {
         let before = self.view.successor(&[]);
         reasons.retain(|reason| *reason == Change::Renew || self.makes_a_difference(*reason, &before));
         reasons
+    }
+
+    /// For how many there is room. Who was let in and is not heard here may be elsewhere: such members must not come to be so
+    /// many that those who are here are no quorum.
+    fn room(&self) -> usize {
+        let is_here = |seat: &&Seat| {
+            let seen = self.peers.get(&seat.member).and_then(|peer| peer.seen_in);
+            seat.member == self.me || seen >= Some(seat.since)
+        };
+        let here = self.view.seats.iter().filter(is_here).count();
+        (2 * here).saturating_sub(self.view.seats.len())
     }
 
     fn may_come_in(&self, member: Member, reasons: &[Change]) -> bool {
@@ -96,7 +107,7 @@ impl Machine {
 
     /// Does what can be done now about the next view.
     pub(super) fn pursue(&mut self, now: Time, out: &mut Outbox) {
-        let Some(rank) = self.view.rank(self.me) else { return };
+        let Some(rank) = self.view.rank(self.me).filter(|_| !self.has_agreed_to_fork()) else { return };
         match &self.attempt {
             None => {
                 if self.reasons(now).is_empty() {
@@ -126,7 +137,7 @@ impl Machine {
     }
 
     pub(super) fn succession_deadline(&self) -> Option<Time> {
-        self.view.rank(self.me)?;
+        self.view.rank(self.me).filter(|_| !self.has_agreed_to_fork())?;
         if let Some(attempt) = &self.attempt {
             return Some(match attempt {
                 Attempt::Settling { ask_at } => *ask_at,
@@ -153,7 +164,7 @@ impl Machine {
         self.go_on_if_all_answered(now, out);
     }
 
-    pub(super) fn asked_would(&mut self, now: Time, from: Member, query: u64, changes: &[Change], out: &mut Outbox) {
+    pub(super) fn asked_would(&self, now: Time, from: Member, query: u64, changes: &[Change], out: &mut Outbox) {
         if self.view.rank(self.me).is_none() || self.view.rank(from).is_none() {
             return out.emit(Event::Ignored { from, reason: Ignored::NotVoter });
         }
@@ -221,7 +232,7 @@ impl Machine {
 
     fn propose_again(&mut self, now: Time, changes: Vec<Change>, tries: u32, out: &mut Outbox) {
         // Who agreed to a fork has nothing to say here any more.
-        if self.forking.as_ref().is_some_and(|forking| forking.agreed.is_some()) {
+        if self.has_agreed_to_fork() {
             return;
         }
         let round = self.acceptor.promised.map_or(0, |promised| promised.round).saturating_add(1);
@@ -237,6 +248,9 @@ impl Machine {
         let (at, repeat) = (self.view.at, self.config.repeat);
         let Some(Attempt::Proposing { proposal, again_at, .. }) = &mut self.attempt else { return };
         *again_at = now + repeat;
+        if let Some((changes, wait)) = proposal.chosen(now, &self.view, self.config.bugs) {
+            return self.decide(now, changes, wait, out);
+        }
         let ballot = proposal.ballot;
         let message = match proposal.value.clone() {
             None => Message::Prepare { at, ballot },
@@ -254,7 +268,7 @@ impl Machine {
         if self.view.rank(self.me).is_none() || self.view.rank(from).is_none() || ballot.proposer != from {
             return out.emit(Event::Ignored { from, reason: Ignored::NotVoter });
         }
-        if self.forking.as_ref().is_some_and(|forking| forking.agreed.is_some()) {
+        if self.has_agreed_to_fork() {
             return;
         }
         let at = self.view.at;
@@ -293,7 +307,7 @@ impl Machine {
         if self.view.rank(self.me).is_none() || self.view.rank(from).is_none() || ballot.proposer != from {
             return out.emit(Event::Ignored { from, reason: Ignored::NotVoter });
         }
-        if self.forking.as_ref().is_some_and(|forking| forking.agreed.is_some()) {
+        if self.has_agreed_to_fork() {
             return;
         }
         let at = self.view.at;
@@ -352,7 +366,14 @@ impl Machine {
         // It is written down before anybody is told.
         let linked = |members: Vec<Member>| members.into_iter().filter(|member| self.is_linked(*member)).collect();
         let (old, new): (Vec<_>, Vec<_>) = (linked(old), linked(new));
-        self.install(now, next, wait, &parted, out);
+        // Whoever goes is told so by those who stay: if it had decided that alone, and were gone before it was heard, they
+        // could be left without a quorum for ever.
+        let stays_for_now = self.has_parted() && !next.has(self.me);
+        if stays_for_now && next.members().any(|member| !self.is_silent(now, member)) {
+            out.reached("membership: a leaver decides that it is gone");
+        } else {
+            self.install(now, next, wait, &parted, out);
+        }
         old.into_iter().for_each(|to| out.send(to, Message::Decided { at, changes: changes.clone(), wait }));
         new.into_iter().for_each(|to| out.send(to, whole.clone()));
     }

@@ -165,7 +165,7 @@ impl Host for ScheduleHost {
     }
 
     fn is_noise(bytes: &[u8]) -> bool {
-        node::is_echo(bytes)
+        node::is_noise(bytes, node::Topic::Catalog)
     }
 }
 
@@ -264,7 +264,7 @@ impl Scenario for Schedule {
         }
     }
 
-    fn new(profile: Profile) -> Self {
+    fn new(profile: Profile, _seed: u64) -> Self {
         Self { profile, ledger: Ledger::default(), touches: 0 }
     }
 
