@@ -16,7 +16,6 @@ use guthi_core::{
     },
 };
 use libp2p::{Multiaddr, multiaddr::Protocol};
-use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
@@ -25,7 +24,7 @@ use super::{
     node::{Inner, Node},
 };
 use crate::{
-    BuildError, Function,
+    BuildError, Function, Quorum,
     calls::{
         executor::Executor,
         function::{Definition, Registered},
@@ -38,7 +37,7 @@ use crate::{
         libp2p::Config,
     },
     runtime::{
-        directory::{Directory, Entry, Presence},
+        directory::{Directory, Entry, Processes},
         driver::{Command, Driver, Echo, Setup},
         roster::Roster,
         world::{Outer, World},
@@ -67,6 +66,8 @@ pub struct Builder {
     workers: Option<usize>,
     calls_max: usize,
     echo: Echo,
+    quorum: Quorum,
+    window: Duration,
     patience: Duration,
     open: bool,
     world: Arc<dyn World>,
@@ -91,6 +92,8 @@ impl Builder {
             workers: None,
             calls_max: 65_536,
             echo: Echo::default(),
+            quorum: Quorum::Majority,
+            window: WINDOW,
             patience: Duration::from_millis(500),
             open: false,
             world: Arc::new(Outer),
@@ -98,7 +101,13 @@ impl Builder {
     }
 
     pub(crate) fn local() -> Self {
-        Self { listen: vec!["/ip4/127.0.0.1/tcp/0".into()], directory: Some(Directory::default_root()), ..Self::new() }
+        Self {
+            listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
+            directory: Some(Directory::default_root()),
+            quorum: Quorum::Any,
+            window: LOCAL_WINDOW,
+            ..Self::new()
+        }
     }
 
     /// What people call this node: 1 to 255 bytes without control characters. Two words from its id unless set.
@@ -190,7 +199,14 @@ impl Builder {
         self
     }
 
-    /// How peers are polled; every 250 ms with a timeout of 2 s unless set.
+    /// Who may go on when members are missing; [`Quorum::Any`] for [`Node::local`], [`Quorum::Majority`] for all others. All
+    /// nodes of a cluster should say the same. Across machines, where no death can be proven, `Any` is `Majority`.
+    pub const fn quorum(mut self, quorum: Quorum) -> Self {
+        self.quorum = quorum;
+        self
+    }
+
+    /// How peers are polled; every 250 ms with a timeout of 2 s and a lease of 1 s unless set.
     pub const fn echo(mut self, echo: Echo) -> Self {
         self.echo = echo;
         self
@@ -258,6 +274,9 @@ impl Builder {
             name: name.clone(),
             labels: self.labels.clone(),
             echo: self.echo,
+            quorum: self.quorum,
+            window: self.window,
+            directory: directory.clone(),
             fetch_peers: self.fetch_peers,
             inbox,
         };
@@ -267,10 +286,6 @@ impl Builder {
         let addresses =
             starting.await.map_err(|_| BuildError::Threads { reason: "the network thread ended".into() })??;
 
-        let presence = match &directory {
-            Some(directory) => Some(announce(directory, id, &name, &addresses)?),
-            None => None,
-        };
         let router = Router::new(roster.clone(), executor.clone());
         let inner = Inner {
             id,
@@ -282,7 +297,6 @@ impl Builder {
             router,
             // Weak, so that the streams of events end with the driver.
             events: events.downgrade(),
-            presence: Mutex::new(presence),
             left: AtomicBool::new(false),
         };
         drop(events);
@@ -307,12 +321,13 @@ impl Builder {
                 }
             }
         });
-        let all = futures::future::join_all(attempts);
+        let all = async {
+            futures::future::join_all(attempts).await;
+            node.settle().await;
+        };
         // What is not linked in time goes on in the background.
         let mut all = Box::pin(all);
-        if tokio::time::timeout(self.patience, &mut all).await.is_err() {
-            tokio::spawn(all);
-        }
+        let _ = tokio::time::timeout(self.patience, &mut all).await;
     }
 
     fn listen_addresses(&self) -> Result<Vec<Multiaddr>, BuildError> {
@@ -392,6 +407,11 @@ impl Functions {
 }
 
 /// What the task of a node is given.
+/// How long a newborn node looks around for a cluster to join, before it begins one of its own.
+const WINDOW: Duration = Duration::from_millis(500);
+/// On one machine all are found at once.
+const LOCAL_WINDOW: Duration = Duration::from_millis(100);
+
 struct Plan {
     world: Arc<dyn World>,
     config: Config,
@@ -403,6 +423,9 @@ struct Plan {
     name: String,
     labels: BTreeMap<String, String>,
     echo: Echo,
+    quorum: Quorum,
+    window: Duration,
+    directory: Option<Directory>,
     fetch_peers: bool,
     inbox: mpsc::Receiver<Command>,
 }
@@ -430,15 +453,28 @@ impl Plan {
                 return drop(started.send(Err(BuildError::TooMuchToTell { reason })));
             }
         };
+        let me = self.credentials.me;
+        let presence = self.directory.as_ref();
+        let presence = presence.map(|it| it.enter(me.node, Entry::new(me, &self.name, &addresses))).transpose();
+        let presence = match presence {
+            Ok(presence) => presence,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let processes = self.directory.filter(|_| self.quorum == Quorum::Any);
         let setup = Setup {
             network,
+            presence,
+            processes: processes.map(|directory| Processes::new(directory, me.node)),
             credentials: self.credentials,
             executor: self.executor,
             roster: self.roster,
             events: self.events,
             description,
             echo: self.echo,
+            policy: self.quorum.into(),
+            window: self.window,
             fetch_peers: self.fetch_peers,
+            born: self.world.born(),
             seed: self.world.seed(),
         };
         // If nobody waits for the start any more, the command channel is closed and the driver ends at once.
@@ -475,12 +511,6 @@ fn describe(
         trial.set(key, value.clone())?;
     }
     Ok(description)
-}
-
-fn announce(directory: &Directory, id: NodeId, name: &str, addresses: &[String]) -> Result<Presence, BuildError> {
-    let entry =
-        Entry { pid: std::process::id(), id: id.to_string(), name: name.to_owned(), addresses: addresses.to_vec() };
-    directory.enter(id, &entry)
 }
 
 /// Whether a text can name something: what is wrong with it if not.

@@ -9,11 +9,14 @@ use tokio::{sync::broadcast, task::JoinHandle};
 
 use super::peer::Peer;
 
-/// Something that happened to a peer, as this node sees it.
+/// Something that happened to a peer, or to this node.
+///
+/// `Joined`, `Failed`, `Left` and `Recovered` follow from views that the members agree on: every member that survives sees
+/// the same ones in the same order, each once. `Suspected` and `Trusted` are this node's own, and early.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A node that was not there before answers and has described itself.
+    /// A node that was not there before is a member.
     Joined {
         /// Who.
         peer: Peer,
@@ -30,19 +33,19 @@ pub enum Event {
         /// Who.
         peer: Peer,
     },
-    /// A peer is taken for dead. Once per failure.
+    /// A member is taken for dead by all. Once per failure.
     Failed {
         /// Who.
         peer: Peer,
         /// What was noticed.
         reason: String,
     },
-    /// A node that had failed or left is back.
+    /// A node that had failed or left is a member again.
     Recovered {
         /// Who.
         peer: Peer,
     },
-    /// A peer has said goodbye.
+    /// A member has left.
     Left {
         /// Who.
         peer: Peer,
@@ -51,6 +54,21 @@ pub enum Event {
     DuplicateIdentity {
         /// The peer that is linked.
         peer: Peer,
+    },
+    /// Others went on without this node: it was silent for too long, or cut off. What it was doing for them has ended; it
+    /// joins them again by itself, as a new life.
+    Excluded,
+    /// For a while now, too few of the voters answer. Nothing is lost, and nothing that needs agreement can be done.
+    Isolated {
+        /// How many voters do not answer.
+        missing: u32,
+    },
+    /// Enough voters answer again.
+    Connected,
+    /// Another lineage of this cluster is in sight, and both hold variables, so neither joins the other by itself.
+    ForeignLineage {
+        /// Its name.
+        lineage: String,
     },
     /// This reader was too slow, and so many events are lost to it.
     Missed(u64),
@@ -68,11 +86,16 @@ impl Event {
             | Self::Recovered { peer }
             | Self::Left { peer }
             | Self::DuplicateIdentity { peer } => Some(peer),
-            Self::Missed(_) => None,
+            Self::Excluded
+            | Self::Isolated { .. }
+            | Self::Connected
+            | Self::ForeignLineage { .. }
+            | Self::Missed(_) => None,
         }
     }
 
-    /// The word for it: `joined`, `suspected`, `trusted`, `failed`, `recovered`, `left`, `duplicate_identity`, `missed`.
+    /// The word for it: `joined`, `suspected`, `trusted`, `failed`, `recovered`, `left`, `duplicate_identity`,
+    /// `excluded`, `isolated`, `connected`, `foreign_lineage`, `missed`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -83,6 +106,10 @@ impl Event {
             Self::Recovered { .. } => "recovered",
             Self::Left { .. } => "left",
             Self::DuplicateIdentity { .. } => "duplicate_identity",
+            Self::Excluded => "excluded",
+            Self::Isolated { .. } => "isolated",
+            Self::Connected => "connected",
+            Self::ForeignLineage { .. } => "foreign_lineage",
             Self::Missed(_) => "missed",
         }
     }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use guthi_core::wire::id::{Incarnation, NodeId};
-use parking_lot::Mutex;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::Instant,
@@ -19,7 +18,7 @@ use super::{
     call::{Call, NamedCall},
     event::{Events, Subscription},
     map::Map,
-    peer::{FunctionInfo, Member, Peer, Status, View},
+    peer::{FunctionInfo, Member, Peer, View},
 };
 use crate::{
     CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError, Travels,
@@ -29,7 +28,7 @@ use crate::{
         signature::{self, Signature},
     },
     network::address::Address,
-    runtime::{directory::Presence, driver::Command},
+    runtime::driver::Command,
 };
 
 /// How long a node that leaves waits for the functions that it runs.
@@ -58,7 +57,6 @@ pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
     pub(crate) events: broadcast::WeakSender<Event>,
-    pub(crate) presence: Mutex<Option<Presence>>,
     pub(crate) left: AtomicBool,
 }
 
@@ -105,26 +103,36 @@ impl Node {
         self.inner.addresses.iter().map(with_node).collect()
     }
 
-    /// Who belongs together now, this node included.
+    /// The members of the cluster, as all of them agree.
     #[must_use]
     pub fn view(&self) -> View {
-        let mut members = self.members();
-        members.sort_by_key(|member| member.id);
-        View { members }
+        let snapshot = self.inner.router.roster().load();
+        let name = |id: NodeId| match snapshot.peers.get(&id) {
+            Some(peer) => peer.name.clone(),
+            None if id == self.inner.id => self.inner.name.clone(),
+            None => id.short(),
+        };
+        let Some(agreed) = &snapshot.agreed else {
+            let me = Member { id: self.inner.id, incarnation: self.inner.incarnation, name: self.inner.name.clone() };
+            return View { lineage: String::new(), epoch: 0, members: vec![me], isolated: false };
+        };
+        let member = |member: guthi_core::wire::id::Member| Member {
+            id: member.node,
+            incarnation: member.incarnation,
+            name: name(member.node),
+        };
+        View {
+            lineage: agreed.view.at.lineage.to_string(),
+            epoch: agreed.view.at.epoch.0,
+            members: agreed.view.members().map(member).collect(),
+            isolated: agreed.isolated,
+        }
     }
 
-    /// The members of the view: this node first, then the peers that are alive.
+    /// The members of the [view](Self::view), the oldest first, this node among them.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        let me = Member { id: self.inner.id, incarnation: self.inner.incarnation, name: self.inner.name.clone() };
-        let snapshot = self.inner.router.roster().load();
-        let here = |peer: &&Peer| matches!(peer.status, Status::Alive | Status::Suspected);
-        let others = snapshot.peers.values().filter(here).map(|peer| Member {
-            id: peer.id,
-            incarnation: peer.incarnation,
-            name: peer.name.clone(),
-        });
-        std::iter::once(me).chain(others).collect()
+        self.view().members
     }
 
     /// Every other node that is known, by id; also those that failed or left within the last 24 hours.
@@ -150,6 +158,19 @@ impl Node {
             }
             if self.inner.router.roster().load().closed || changes.changed().await.is_err() {
                 return Err(JoinError::Left);
+            }
+        }
+    }
+
+    /// Waits until all who can be called are members too.
+    pub(crate) async fn settle(&self) {
+        let mut changes = self.inner.router.roster().changes();
+        loop {
+            changes.mark_unchanged();
+            let snapshot = self.inner.router.roster().load_full();
+            let has = |node: &NodeId| snapshot.agreed.as_ref().is_some_and(|agreed| agreed.view.life(*node).is_some());
+            if snapshot.closed || snapshot.routes.keys().all(has) || changes.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -363,7 +384,7 @@ impl Node {
         let executor = self.inner.router.executor();
         executor.leave();
         // Nobody should find the node any more.
-        drop(self.inner.presence.lock().take());
+        let _ = self.inner.commands.send(Command::Hide).await;
         let patience = Instant::now() + DRAIN_MAX;
         while executor.accepted() > 0 && Instant::now() < patience {
             tokio::time::sleep(Duration::from_millis(2)).await;

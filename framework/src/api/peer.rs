@@ -4,7 +4,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use guthi_core::wire::id::{Incarnation, NodeId};
+use guthi_core::{
+    protocol::membership::Policy,
+    wire::id::{Incarnation, NodeId},
+};
 
 /// Another node, as this one sees it. A snapshot: it does not change.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,15 +44,15 @@ impl fmt::Display for Peer {
 /// How a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It is being linked, and has not described itself yet.
+    /// It is known, and no member yet.
     Joining,
-    /// It answers.
+    /// It is a member, and answers.
     Alive,
     /// Its link broke, or it is late; it is being asked.
     Suspected,
-    /// It does not answer. Nothing is sent to it but attempts to link again.
+    /// It is taken for dead. Nothing is sent to it but attempts to link again.
     Failed,
-    /// It has said goodbye.
+    /// It has left.
     Left,
 }
 
@@ -85,14 +88,40 @@ pub struct Member {
     pub name: String,
 }
 
-/// The nodes that belong together now, this one among them.
-///
-/// For now this is each node's own observation of its links; nodes may differ for a moment.
+/// The members of the cluster, as all of them agree: the view that this node has installed last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct View {
-    /// Who belongs to it, by id.
+    /// The line of views that it belongs to, 32 hexadecimal digits: minted when a cluster is born or forks.
+    pub lineage: String,
+    /// Its number there; it rises with every change.
+    pub epoch: u64,
+    /// Who belongs to it, the oldest first; this node is one of them.
     pub members: Vec<Member>,
+    /// For a while now, too few voters answer: nothing that needs agreement can be done.
+    pub isolated: bool,
+}
+
+/// Who may go on when members are missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quorum {
+    /// More than half of the voters (the seven oldest members), or exactly half with the oldest of them. Of two parts of a
+    /// split network one goes on at most. Of two members the older one goes on alone, and the younger one waits.
+    #[default]
+    Majority,
+    /// For members on one machine. The same, and besides: if the processes of the missing are *proven* dead, by the locks
+    /// on their files in the runtime directory, all others go on, however few. A process that is merely silent is never
+    /// left behind without a majority.
+    Any,
+}
+
+impl From<Quorum> for Policy {
+    fn from(quorum: Quorum) -> Self {
+        match quorum {
+            Quorum::Majority => Self::Majority,
+            Quorum::Any => Self::Any,
+        }
+    }
 }
 
 /// A function in the global store.

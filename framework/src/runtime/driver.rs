@@ -1,7 +1,7 @@
 //! The driver: one task that owns the engine, and carries out what the engine wants.
 //!
 //! It never waits for the network or for a peer: whatever waits is an [errand](super::errands), and comes back as an input.
-//! It judges nobody: who is alive is the detector's word. Agreed views will be the engine's word too; nothing changes here.
+//! It judges nobody: who is alive is the detector's word, and who belongs to the cluster the membership's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +13,10 @@ use guthi_core::{
     protocol::{
         catalog,
         contract::Outbox as Effects,
-        detector,
         engine::{self, Effect, Engine, Input},
+        membership,
         packet::{FunctionEntry, Packet, Whereabouts, keys},
+        view::Epoch,
     },
     wire::{
         codec,
@@ -31,6 +32,7 @@ use tokio::{
 
 use super::{
     clock::Clock,
+    directory::{Presence, Processes},
     errands::{self, Errands, Waiter},
     observe,
     peers::{Link, Peers},
@@ -53,11 +55,15 @@ pub struct Echo {
     pub interval: Duration,
     /// Silence after which a peer is taken for dead; at least three intervals.
     pub timeout: Duration,
+    /// For so long an answer counts; at least three intervals. What a member was allowed to do ends so long after its last
+    /// answer, so others take over no earlier.
+    pub lease: Duration,
 }
 
 impl Default for Echo {
     fn default() -> Self {
-        Self { interval: Duration::from_millis(250), timeout: Duration::from_secs(2) }
+        let [interval, timeout, lease] = [250, 2000, 1000].map(Duration::from_millis);
+        Self { interval, timeout, lease }
     }
 }
 
@@ -65,13 +71,15 @@ impl Echo {
     /// The slow figures of an older design: 20 s between echoes, 10 s more until a peer counts as failed.
     #[must_use]
     pub const fn classic() -> Self {
-        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(30) }
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(30), lease: Duration::from_secs(60) }
     }
 }
 
 /// A connection that is not admitted by then is closed.
 const ADMISSION_MAX: Duration = Duration::from_secs(10);
 const DIALS_MAX: usize = 32;
+/// Without the agreement of the others, a node goes after so long.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
 /// With nothing due, the driver looks around once in so long.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);
@@ -83,7 +91,9 @@ pub(crate) enum Command {
     Connect { address: Address, reply: Waiter },
     /// This node's functions have changed.
     Announce { function: String, entry: FunctionEntry, reply: oneshot::Sender<Result<(), catalog::Refused>> },
-    /// Say goodbye and end.
+    /// Nobody is to find this node any more.
+    Hide,
+    /// Leave the others as agreed, say goodbye and end.
     Leave { reply: oneshot::Sender<()> },
 }
 
@@ -97,32 +107,47 @@ pub(crate) struct Setup {
     /// What this node says of itself.
     pub(crate) description: Vec<(String, Vec<u8>)>,
     pub(crate) echo: Echo,
+    pub(crate) policy: membership::Policy,
+    /// A newborn node looks around for so long.
+    pub(crate) window: Duration,
+    /// This process's file in the runtime directory, and those of the others: to prove that they are dead.
+    pub(crate) presence: Option<Presence>,
+    pub(crate) processes: Option<Processes>,
     pub(crate) fetch_peers: bool,
+    /// When this node began; see [`World::born`](super::world::World::born).
+    pub(crate) born: u64,
     /// Of all chance in the protocols.
     pub(crate) seed: u64,
 }
 
 pub(crate) struct Driver {
-    setup: Setup,
-    clock: Clock,
-    engine: Engine,
+    pub(super) setup: Setup,
+    pub(super) clock: Clock,
+    pub(super) engine: Engine,
     effects: Effects<Effect>,
-    errands: Errands,
+    pub(super) errands: Errands,
     links: Arc<Links>,
-    connections: BTreeMap<ConnectionId, Pending>,
-    peers: Peers,
+    pub(super) connections: BTreeMap<ConnectionId, Pending>,
+    pub(super) peers: Peers,
     /// Who asked to be told when the connection is admitted.
     waiting: BTreeMap<ConnectionId, (Address, Waiter)>,
     /// Who asked to be told when the peer is there.
     greeting: BTreeMap<NodeId, Vec<Waiter>>,
     dialling: BTreeSet<NodeId>,
     /// Whom peers have named, to be dialled in turn.
-    strangers: BTreeMap<NodeId, Vec<String>>,
-    dirty: bool,
+    pub(super) strangers: BTreeMap<NodeId, Vec<String>>,
+    /// When to look at the files of the others, and until when to do so often.
+    pub(super) look_at: Option<Instant>,
+    pub(super) look_soon_until: Instant,
+    /// This life is over.
+    pub(super) over: bool,
+    /// Who waits for the end, and until when that waits for the others.
+    pub(super) leaving: Option<(oneshot::Sender<()>, Instant)>,
+    pub(super) dirty: bool,
 }
 
 /// A connection, admitted or not.
-struct Pending {
+pub(super) struct Pending {
     connection: Connection,
     since: Instant,
     admitted: bool,
@@ -150,13 +175,8 @@ impl Driver {
                 },
                 Some(input) = inbox.recv() => driver.input(input),
                 command = commands.recv() => match command {
-                    Some(Command::Leave { reply }) => {
-                        driver.leave().await;
-                        // Whoever waits for this finds the links closed.
-                        driver.end();
-                        let _ = reply.send(());
-                        return;
-                    }
+                    Some(Command::Hide) => driver.hide(),
+                    Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
                     Some(Command::Connect { address, reply }) => driver.errands.connect(address, reply),
                     Some(Command::Announce { function, entry, reply }) => {
                         let _ = reply.send(driver.announce(&function, &entry));
@@ -165,18 +185,27 @@ impl Driver {
                     None => break,
                 },
             }
+            driver.look_at_files();
+            driver.begin_anew();
             driver.meet_next();
             driver.publish();
+            if driver.may_go() {
+                driver.say_goodbye().await;
+                break;
+            }
         }
+        // Whoever waits for this finds the links closed.
         driver.end();
+        if let Some((reply, _)) = driver.leaving.take() {
+            let _ = reply.send(());
+        }
     }
 
     fn new(setup: Setup) -> (Self, mpsc::Receiver<errands::Input>) {
         let links = Arc::<Links>::default();
         let (errands, inbox) = Errands::new(setup.network.clone(), setup.credentials.clone(), links.clone());
-        let mut config = engine::Config::default();
-        config.detector.interval = setup.echo.interval;
-        config.detector.timeout = setup.echo.timeout;
+        let config = setup.config(Epoch(0));
+        let now = Instant::now();
         let mut driver = Self {
             clock: Clock::start(),
             engine: Engine::new(setup.credentials.me, config, setup.seed),
@@ -189,26 +218,31 @@ impl Driver {
             greeting: BTreeMap::new(),
             dialling: BTreeSet::new(),
             strangers: BTreeMap::new(),
-            dirty: false,
+            look_at: None,
+            look_soon_until: now,
+            over: false,
+            leaving: None,
+            dirty: true,
             setup,
         };
         for (key, value) in std::mem::take(&mut driver.setup.description) {
             driver.step(Input::Set { key, value });
         }
+        driver.record(driver.engine.membership().view().at);
+        driver.publish();
         (driver, inbox)
     }
 
     // The engine.
 
     /// One step of the engine, and all that it wants done.
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(self.clock.now(), input, &mut effects);
         for effect in effects.drain() {
             match effect {
                 Effect::Send { to, packet } => self.send(to, &packet),
-                // Nothing acts on views yet, so there is none to write down.
-                Effect::Record(_) => {}
+                Effect::Record(at) => self.record(at),
                 Effect::Event(event) => self.engine_event(event),
             }
         }
@@ -223,7 +257,7 @@ impl Driver {
             engine::Event::Catalog(
                 catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
             ) => {}
-            engine::Event::Membership(_) => {}
+            engine::Event::Membership(event) => self.membership_event(event),
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
             engine::Event::Packet {
@@ -234,45 +268,7 @@ impl Driver {
         }
     }
 
-    fn detector_event(&mut self, event: detector::Event) {
-        match event {
-            detector::Event::Joined(peer) | detector::Event::Trusted(peer) | detector::Event::Recovered(peer) => {
-                self.turn(peer.node, Status::Alive, None);
-                self.emit(event);
-                self.ready(peer);
-            }
-            detector::Event::Suspected { peer, reason } => self.turn_and_emit(peer, Status::Suspected, reason, event),
-            detector::Event::Failed { peer, reason } => self.turn_and_emit(peer, Status::Failed, reason, event),
-            detector::Event::Left(peer) => {
-                self.turn(peer.node, Status::Left, None);
-                self.emit(event);
-            }
-            detector::Event::Answered { peer, rtt, .. } => {
-                if let Some(state) = self.peers.get_mut(peer.node) {
-                    self.dirty |= state.answered(rtt);
-                }
-            }
-            detector::Event::Relink { node, patience } => self.relink(node, patience),
-            detector::Event::Unlink(member) => {
-                let Some(link) = self.peers.link(member.node).filter(|link| link.member == member) else { return };
-                self.drop_link(link.connection, "nothing was heard over it for too long");
-            }
-            detector::Event::Forgotten(node) => {
-                self.peers.remove(node);
-                self.dirty = true;
-            }
-            detector::Event::Asked { .. } | detector::Event::Ignored { .. } => {}
-        }
-    }
-
-    fn turn_and_emit(&mut self, peer: Member, status: Status, reason: detector::Reason, event: detector::Event) {
-        let broken = self.peers.get(peer.node).map_or("", |state| state.broken.as_str());
-        let reason = observe::sentence(reason, broken);
-        self.turn(peer.node, status, Some(reason));
-        self.emit(event);
-    }
-
-    fn turn(&mut self, node: NodeId, status: Status, reason: Option<String>) {
+    pub(super) fn turn(&mut self, node: NodeId, status: Status, reason: Option<String>) {
         if let Some(state) = self.peers.get_mut(node) {
             state.set_status(status, reason);
         }
@@ -281,14 +277,7 @@ impl Driver {
         self.publish();
     }
 
-    fn emit(&self, event: detector::Event) {
-        let state = observe::about(&event).and_then(|member| self.peers.get(member.node));
-        if let Some(event) = state.and_then(|state| observe::event(&event, state.peer.clone())) {
-            self.tell(event);
-        }
-    }
-
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         if let Some(peer) = event.peer() {
             let reason = peer.reason.as_deref().unwrap_or_default();
             tracing::info!(peer = peer.id.short(), name = peer.name, reason, "{}", event.name());
@@ -321,7 +310,13 @@ impl Driver {
         let admissions = self.connections.values().filter(|pending| !pending.admitted);
         let admissions = admissions.map(|pending| pending.since + ADMISSION_MAX);
         let engine = self.engine.deadline().map(|at| self.clock.instant(at));
-        admissions.chain(engine).min().unwrap_or_else(|| Instant::now() + NOTHING_DUE)
+        let leaving = self.leaving.as_ref().map(|(_, until)| *until);
+        admissions
+            .chain(engine)
+            .chain(self.look_at)
+            .chain(leaving)
+            .min()
+            .unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
 
     fn wake(&mut self) {
@@ -516,7 +511,7 @@ impl Driver {
     }
 
     /// Takes the link over this connection away, if there is one; calls over it end as lost.
-    fn drop_link(&mut self, id: ConnectionId, reason: &str) {
+    pub(super) fn drop_link(&mut self, id: ConnectionId, reason: &str) {
         let Some(node) = self.connections.get(&id).map(|pending| pending.connection.peer) else { return };
         if self.peers.unlink(node, id, reason).is_some() {
             self.links.forget(id, node);
@@ -559,7 +554,7 @@ impl Driver {
     }
 
     /// A peer can be called, and is in the roster with its functions.
-    fn ready(&mut self, peer: Member) {
+    pub(super) fn ready(&mut self, peer: Member) {
         self.tell_peers(peer);
         for waiter in self.greeting.remove(&peer.node).unwrap_or_default() {
             let _ = waiter.send(Ok(peer.node));
@@ -615,7 +610,7 @@ impl Driver {
     }
 
     /// The detector asks again as long as it is not told otherwise.
-    fn relink(&mut self, node: NodeId, patience: Duration) {
+    pub(super) fn relink(&mut self, node: NodeId, patience: Duration) {
         let Some(addresses) = self.peers.get(node).map(|state| state.peer.addresses.clone()) else { return };
         if self.dialling.len() < DIALS_MAX && self.dialling.insert(node) {
             self.errands.dial(node, addresses, patience);
@@ -631,14 +626,26 @@ impl Driver {
 
     // What others see.
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
-            self.setup.roster.publish(self.peers.snapshot());
+            self.setup.roster.publish(self.snapshot());
         }
     }
 
+    fn hide(&self) {
+        if let Some(presence) = &self.setup.presence {
+            presence.hide();
+        }
+    }
+
+    fn begin_to_leave(&mut self, reply: oneshot::Sender<()>) {
+        self.hide();
+        self.leaving = Some((reply, Instant::now() + LEAVING_MAX));
+        self.step(Input::Membership(membership::Command::Leave));
+    }
+
     /// Says goodbye to all, and gives the words time to leave.
-    async fn leave(&mut self) {
+    async fn say_goodbye(&mut self) {
         self.step(Input::Leave);
         let outboxes: Vec<_> = self.peers.links().map(|link| link.control.clone()).collect();
         let sent = async {

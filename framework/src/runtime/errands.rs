@@ -88,6 +88,11 @@ impl Errands {
         (Self { network, credentials, links, inputs }, inbox)
     }
 
+    /// From now on this node asks for admission as this member.
+    pub(super) const fn renew(&mut self, me: Member) {
+        self.credentials.me = me;
+    }
+
     /// Links with whoever is at an address.
     pub(super) fn connect(&self, address: Address, waiter: Waiter) {
         let (network, inputs) = (self.network.clone(), self.inputs.clone());

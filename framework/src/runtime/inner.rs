@@ -28,6 +28,7 @@ use crate::{
 pub(crate) struct Inner {
     pub(crate) hub: Hub,
     pub(crate) incarnation: Incarnation,
+    pub(crate) born: u64,
     pub(crate) seed: u64,
     pub(crate) pause: Pause,
 }
@@ -58,6 +59,10 @@ impl World for Inner {
 
     fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    fn born(&self) -> u64 {
+        self.born
     }
 
     fn seed(&self) -> u64 {

@@ -9,4 +9,5 @@ pub(crate) mod inner;
 mod observe;
 mod peers;
 pub(crate) mod roster;
+mod views;
 pub(crate) mod world;

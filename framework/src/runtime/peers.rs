@@ -38,6 +38,10 @@ pub(super) struct State {
     /// The mean time of its echoes, of which the peer tells when it has changed by more than an eighth.
     rtt: Option<Duration>,
     pub(super) link: Option<Link>,
+    /// It can be called.
+    pub(super) ready: bool,
+    /// It was told to have joined.
+    pub(super) was_member: bool,
     /// How its last link ended, in words.
     pub(super) broken: String,
 }
@@ -69,12 +73,34 @@ impl Peers {
         state
     }
 
+    /// What is known of a member's node, which may not be linked, or be here as a later life.
+    pub(super) fn meet(&mut self, member: Member) -> &mut State {
+        let state = self.0.entry(member.node).or_insert_with(|| State::new(member));
+        state.peer.incarnation = state.peer.incarnation.max(member.incarnation);
+        state
+    }
+
+    /// All links are gone, and everybody is to be found again: the addresses of those who were here.
+    pub(super) fn start_anew(&mut self) -> Vec<(NodeId, Vec<String>)> {
+        let mut known = Vec::new();
+        for (node, state) in &mut self.0 {
+            state.ready = false;
+            if !matches!(state.peer.status, Status::Failed | Status::Left) {
+                state.set_status(Status::Joining, None);
+            }
+            if state.peer.status != Status::Left && !state.peer.addresses.is_empty() {
+                known.push((*node, state.peer.addresses.clone()));
+            }
+        }
+        known
+    }
+
     pub(super) fn remove(&mut self, node: NodeId) {
         self.0.remove(&node);
     }
 
     pub(super) fn is_ready(&self, node: NodeId) -> bool {
-        self.get(node).is_some_and(|state| state.peer.status == Status::Alive)
+        self.get(node).is_some_and(|state| state.ready)
     }
 
     pub(super) fn link(&self, node: NodeId) -> Option<&Link> {
@@ -96,7 +122,7 @@ impl Peers {
 
     /// Whom this node can name to a peer that looks for others.
     pub(super) fn whereabouts(&self, asker: NodeId) -> Packet {
-        let ready = self.0.values().filter(|state| state.peer.status == Status::Alive && state.peer.id != asker);
+        let ready = self.0.values().filter(|state| state.ready && state.peer.id != asker);
         let whereabouts = ready.take(limits::PEERS_MAX).map(|state| Whereabouts {
             member: Member { node: state.peer.id, incarnation: state.peer.incarnation },
             addresses: state.peer.addresses.clone(),
@@ -109,7 +135,7 @@ impl Peers {
         for (node, state) in &self.0 {
             snapshot.peers.insert(*node, state.peer.clone());
             let lane = state.link.as_ref().and_then(|link| link.lane.clone());
-            if let (Status::Alive, Some(lane)) = (state.peer.status, lane) {
+            if let (true, Some(lane)) = (state.ready, lane) {
                 let functions = state.functions.clone();
                 snapshot.routes.insert(*node, Route { lane, functions, workers: state.workers });
             }
@@ -143,7 +169,16 @@ impl State {
             since: SystemTime::now(),
             reason: None,
         };
-        Self { peer, functions: Arc::default(), workers: 1, rtt: None, link: None, broken: String::new() }
+        Self {
+            peer,
+            functions: Arc::default(),
+            workers: 1,
+            rtt: None,
+            link: None,
+            ready: false,
+            was_member: false,
+            broken: String::new(),
+        }
     }
 
     pub(super) fn set_status(&mut self, status: Status, reason: Option<String>) {

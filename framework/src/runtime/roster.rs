@@ -6,7 +6,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use guthi_core::{protocol::packet::FunctionEntry, wire::id::NodeId};
+use guthi_core::{
+    protocol::{packet::FunctionEntry, view::View},
+    wire::id::NodeId,
+};
 use tokio::sync::watch;
 
 use crate::{Peer, calls::lane::Lane};
@@ -27,7 +30,16 @@ pub(crate) struct Snapshot {
     pub(crate) routes: BTreeMap<NodeId, Route>,
     /// Who has a function of that name, by id.
     pub(crate) by_function: HashMap<String, Vec<NodeId>>,
+    /// What is agreed; nothing before the driver runs.
+    pub(crate) agreed: Option<Arc<Agreed>>,
     pub(crate) closed: bool,
+}
+
+/// The view that this node has installed last.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) view: View,
+    pub(crate) isolated: bool,
 }
 
 /// A way to a peer.

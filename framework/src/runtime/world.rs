@@ -44,6 +44,9 @@ pub(crate) trait World: Send + Sync {
     /// Which life of the node this is: a larger number than that of all before it.
     fn incarnation(&self) -> Incarnation;
 
+    /// When it began, in milliseconds on a clock that all nodes roughly share.
+    fn born(&self) -> u64;
+
     /// The seed of all chance in its protocols.
     fn seed(&self) -> u64;
 }
@@ -82,8 +85,12 @@ impl World for Outer {
     }
 
     fn incarnation(&self) -> Incarnation {
+        Incarnation(self.born())
+    }
+
+    fn born(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn seed(&self) -> u64 {

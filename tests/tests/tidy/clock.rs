@@ -32,7 +32,6 @@ const IMPURE: &[Allowed] = &[
 /// How often each file of `guthi` does so, tests aside.
 const LIST: &[Allowed] = &[
     allow("framework/src/api/builder.rs", "getrandom", 1, "the identity of a node that was given none"),
-    allow("framework/src/api/builder.rs", "tokio::spawn", 1, "joining goes on when the builder's patience has ended"),
     allow("framework/src/api/call.rs", "Instant::now", 1, "a duration becomes a deadline where the caller waits"),
     allow("framework/src/api/context.rs", "Instant::now", 2, "a function asks for its deadline"),
     allow("framework/src/api/key.rs", "getrandom", 1, "a key"),
@@ -52,10 +51,21 @@ const LIST: &[Allowed] = &[
     allow("framework/src/runtime/clock.rs", "Instant::now", 1, "the clock of a node"),
     allow("framework/src/runtime/clock.rs", "getrandom", 1, "the seed of a node's protocols"),
     allow("framework/src/runtime/directory.rs", "getrandom", 1, "a name that no other process chooses"),
-    allow("framework/src/runtime/driver.rs", "Instant::now", 3, "when strangers came who are not admitted yet"),
+    allow(
+        "framework/src/runtime/driver.rs",
+        "Instant::now",
+        5,
+        "since when strangers wait, and until when a leaver does",
+    ),
     allow("framework/src/runtime/errands.rs", "tokio::spawn", 6, "whatever waits is spawned"),
     allow("framework/src/runtime/inner.rs", "tokio::spawn", 1, "a node in memory lives on its caller's runtime"),
     allow("framework/src/runtime/peers.rs", "SystemTime::now", 2, "since when a peer has its status, for people"),
+    allow(
+        "framework/src/runtime/views.rs",
+        "Instant::now",
+        3,
+        "when to look at the files of others, and how long a leaver waits",
+    ),
     allow("framework/src/runtime/world.rs", "SystemTime::now", 1, "a new life of a node needs a larger number"),
     allow("framework/src/testing/cluster.rs", "Instant::now", 11, "virtual time is what it is for"),
 ];

@@ -1,9 +1,9 @@
 //! A member of the cluster that has been let in and does not keep to the protocol.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use guthi_core::{
-    protocol::{catalog, detector, packet::Packet},
+    protocol::{catalog, detector, membership::Policy, packet::Packet},
     wire::{
         codec,
         frame::{self, Kind},
@@ -58,6 +58,11 @@ async fn honest(world: &World) -> Honest {
         events: broadcast::channel(16).0,
         description: Vec::new(),
         echo: Echo::default(),
+        policy: Policy::Majority,
+        window: Duration::from_millis(100),
+        presence: None,
+        processes: None,
+        born: 0,
         fetch_peers: true,
         seed: 1,
     };
