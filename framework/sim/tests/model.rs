@@ -227,9 +227,14 @@ fn every_state_of_processes_that_die_on_one_machine_keeps_the_rules() {
     exhaust("membership-fork");
 }
 
+#[test]
+fn every_state_of_lineages_that_meet_keeps_the_rules() {
+    exhaust("membership-meeting");
+}
+
 /// A rule of the membership that is removed, a world and how it begins, what is broken then, and how many actions that takes.
-const REMOVED: [(Bug, membership::Worlds, usize, &str, usize); 12] = {
-    use membership::Worlds::{Fork, Views, Vote};
+const REMOVED: [(Bug, membership::Worlds, usize, &str, usize); 14] = {
+    use membership::Worlds::{Fork, Meeting, Views, Vote};
     [
         (Bug::AcceptPromisesNothing, Vote, 1, "V1", 13),
         (Bug::OwnValuePreferred, Vote, 0, "V1", 7),
@@ -243,6 +248,8 @@ const REMOVED: [(Bug, membership::Worlds, usize, &str, usize); 12] = {
         (Bug::SinceIgnored, Views, 15, "E1", 1),
         (Bug::ForkSetLoose, Fork, 4, "both", 2),
         (Bug::EpochNotWritten, Fork, 0, "both", 8),
+        (Bug::RankTiesGiveWay, Meeting, 0, "N2", 0),
+        (Bug::JoinedWithoutLeaving, Meeting, 3, "N2", 4),
     ]
 };
 

@@ -39,7 +39,7 @@ enum Worlds {
 }
 
 /// All models, in the order in which they are listed.
-pub const ALL: [Named; 7] = [
+pub const ALL: [Named; 8] = [
     catalog("catalog", catalog::Worlds::Pair),
     catalog("catalog-lives", catalog::Worlds::Lives),
     catalog("catalog-three", catalog::Worlds::Three),
@@ -47,6 +47,7 @@ pub const ALL: [Named; 7] = [
     membership("membership-vote", membership::Worlds::Vote),
     membership("membership-views", membership::Worlds::Views),
     membership("membership-fork", membership::Worlds::Fork),
+    membership("membership-meeting", membership::Worlds::Meeting),
 ];
 
 const fn catalog(name: &'static str, worlds: catalog::Worlds) -> Named {

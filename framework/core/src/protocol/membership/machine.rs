@@ -202,7 +202,7 @@ impl Machine {
     pub fn serves(&self, now: Time) -> bool {
         let wedged = self.standing().is_none_or(|standing| standing.wedged);
         // Who has asked to be taken in elsewhere must not come to hold anything here.
-        let settled = self.window_until.is_none() && self.course.is_none();
+        let settled = self.window_until.is_none() && self.course.is_none() && !self.rescuing;
         !wedged && settled && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
     }
 

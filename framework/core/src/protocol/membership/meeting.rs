@@ -121,6 +121,7 @@ impl Machine {
         let Some(best) = self.best_in_sight(now).filter(|best| self.gives_way(mine, *best)) else {
             self.course = None;
             self.leave_at = None;
+            self.rescuing = false;
             return;
         };
         let into = best.lineage.0;

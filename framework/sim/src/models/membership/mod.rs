@@ -1,4 +1,35 @@
-//! The model of the membership: a few nodes that agree on views, over a network that forgets nothing.
+//! The model of the membership: two to five nodes that agree on views, on a network that forgets nothing.
+//!
+//! **The world.** Each node runs the real [`Machine`](guthi_core::protocol::membership::Machine). Messages are in wire form,
+//! and whatever was sent stays: it may arrive at any time, again and again, or never. So loss, repetition and reordering
+//! need no actions of their own. Only what can make no difference any more is dropped: a message of an instance that its
+//! reader has left, of a ballot below the one it has promised, or of an attempt that is over.
+//!
+//! **What begins.** Safety must not hang on reasons, questions or pauses, so in the worlds [`Vote`](Worlds::Vote),
+//! [`Views`](Worlds::Views) and [`Fork`](Worlds::Fork) the machine begins nothing by itself, and any voter may propose any
+//! change at any moment; false suspicion is nothing else. Excluded nodes go on as they did until a view is told to them.
+//! What is refused is dropped: the next attempt is an action. In [`Meeting`](Worlds::Meeting) the machines do what they do by
+//! themselves; agreement inside a lineage is quick, and hellos, joins, leaves and views are as slow as they like.
+//!
+//! **Time.** One tick moves all clocks, and a lease is two. Moments are counted from the present, so two states never
+//! differ by the hour alone. An echo and its answer are one action: a lease is worth as much as it can be, and the two
+//! hundredths between clocks round to nothing, so that the holder believes in it as long as the grantor does. Whoever is
+//! behind is told a view with what is left of the wait at that moment; an older answer would only make it wait longer. Where
+//! one node alone comes to hold leases, each is that one in a beginning of its own: a lease of somebody else makes nobody
+//! wait less.
+//!
+//! **Answers.** Where a state is *swift*, promises and acceptances arrive as soon as they are sent. Who asks may still ask
+//! anybody at any time. Every scope has beginnings that are not.
+//!
+//! **Invariants.** V1 and V2 when a view is installed that was not told by anybody; V3 when a lease is granted, and with V4, for
+//! reads and for guards, in each state. E1: nobody goes on over a view without it. In `Fork`: of the lineages that go back to
+//! one, and the views of each, one at most could be served. In `Meeting`: N1 in each state, with variables that are a piece
+//! in some member's hand and move when that member leaves; N2 by recovery: what is under way is lost, time goes on, all
+//! arrives, and lineages of which one at most holds variables are one in the end.
+//!
+//! **What is left out.** Clocks of different rates, more than four voters, batches of changes, and in `Fork` leases: there they
+//! end at once, and who has been answered is all that matters. With a rule broken on purpose V2 and V3 are not asked for, but
+//! what they are for.
 
 mod action;
 mod letter;
