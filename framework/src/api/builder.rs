@@ -157,6 +157,7 @@ impl Builder {
     }
 
     /// Learns the other nodes from the first one it links with (the default), or links only with those that are named.
+    /// It becomes a member when more than half of the voters are linked with it, so name enough of them.
     pub const fn fetch_peers(mut self, fetch: bool) -> Self {
         self.fetch_peers = fetch;
         self

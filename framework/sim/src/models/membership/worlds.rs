@@ -127,7 +127,7 @@ impl Worlds {
                 let mut all: Vec<_> = each(3, 0, 2 + more).chain(each(2, 1, 2 + more)).collect();
                 all.extend(each(3, 1, 1 + more));
                 all.extend(each(3, 0, 1 + more).map(slow));
-                all.extend(each(3, 0, 2 + more).map(leaving).last());
+                all.extend(each(2 + more, 0, 3).map(leaving));
                 // One view later: what was granted in the one before still runs.
                 let before = each(3, 0, 2).next();
                 let story = [Action::Lease { holder: 1, grantor: 0 }, Action::Propose { node: 0, what: What::Cut(2) }];
@@ -212,7 +212,10 @@ fn settled(members: u8, joiners: u8, config: Config, left: Allowance) -> State {
     let all = 0..members + joiners;
     let mut machines = Vec::new();
     for node in all.clone() {
-        let view = if node < members { view.clone() } else { View::born(at(node), member(node)) };
+        // Who comes in may come from far on, so that epochs leave gaps.
+        let far = if config.policy == Policy::Any { Epoch(1) } else { Epoch(9) };
+        let born = View::born(At { epoch: far, ..at(node) }, member(node));
+        let view = if node < members { view.clone() } else { born };
         let mut machine = Machine::in_view(member(node), config, view);
         for other in all.clone().filter(|other| *other != node) {
             machine.view_changed(NOW, ViewChange::Linked(member(other)), &mut Outbox::new());
