@@ -236,6 +236,10 @@ impl View {
                 Change::Renew | Change::Admit(..) => {}
             }
         }
+        // If all who would have stayed are cut, one of those who are leaving has to stay: else nobody is home of anything.
+        if next.seats.iter().all(|seat| seat.leaving) {
+            next.seats[0].leaving = false;
+        }
         let mut room = next.seats.len();
         for change in changes {
             let Change::Admit(member, epoch) = *change else { continue };

@@ -246,4 +246,4 @@ impl Model for Membership {
 /// A recovery has so many ticks to come to its end.
 const ROUNDS_MAX: u8 = 60;
 /// Steps are remembered up to so many.
-const STEPS_MAX: usize = 1 << 20;
+const STEPS_MAX: usize = 1 << 18;

@@ -171,7 +171,9 @@ impl Worlds {
         let nodes = 0..state.nodes.len() as u8;
         match self {
             // The values differ, and that is all that matters.
-            Self::Vote => vec![[What::Cut(1), What::Cut(0), What::Renew][usize::from(state.left.proposals - 1)]],
+            Self::Vote => {
+                vec![[What::Cut(1), What::Cut(0), What::Renew, What::Retire(1)][usize::from(state.left.proposals - 1)]]
+            }
             Self::Meeting => Vec::new(),
             Self::Views | Self::Fork => {
                 let Some(machine) = state.machine(node) else { return Vec::new() };
