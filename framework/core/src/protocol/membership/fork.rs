@@ -6,7 +6,11 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Event, File, Ignored, Machine, Message, Policy, lease::translated, machine::Outbox};
+use super::{
+    Event, File, Ignored, Machine, Message, Policy,
+    lease::translated,
+    machine::{Outbox, Peer},
+};
 use crate::{
     protocol::{
         bugs::Bug,
@@ -97,12 +101,33 @@ impl Machine {
         self.files.values().filter(later).any(by)
     }
 
+    /// When it is clear that this node was left behind. Somebody who is linked stands where the members of this view went on
+    /// to, and would have told a member of that by then.
+    fn left_behind_at(&self) -> Option<Time> {
+        if self.forking.is_none() && self.left_over().is_none() {
+            return None;
+        }
+        let lives = |member: &Member| self.files.get(member).filter(|file| !file.dead).and_then(|file| file.written);
+        let went_on = |(member, peer): &(&Member, &Peer)| {
+            let there = peer.standing.map(|standing| standing.at.lineage);
+            let there = there.filter(|lineage| peer.linked && *lineage != self.view.at.lineage);
+            there.is_some_and(|lineage| {
+                self.is_forking_into(lineage) || lives(member).is_some_and(|at| self.leads_on(at))
+            })
+        };
+        self.peers.iter().filter(went_on).filter_map(|(_, peer)| peer.astray_from).min()
+    }
+
     // The fork.
 
     /// Forks if that is the only way to go on, and repeats what was not answered.
     pub(super) fn pursue_fork(&mut self, now: Time, out: &mut Outbox) {
         if self.out.is_some() {
             return;
+        }
+        if self.left_behind_at().is_some_and(|at| at <= now) {
+            out.reached("membership: left behind by somebody who stands elsewhere by now");
+            return self.excluded(self.view.at, out);
         }
         if let Some(members) = self.left_over()
             && !self.welcomed
@@ -146,7 +171,8 @@ impl Machine {
     }
 
     pub(super) fn fork_deadline(&self) -> Option<Time> {
-        self.forking.as_ref().filter(|forking| forking.members.len() > 1).map(|forking| forking.again_at)
+        let again = self.forking.as_ref().filter(|forking| forking.members.len() > 1).map(|forking| forking.again_at);
+        again.into_iter().chain(self.left_behind_at()).min()
     }
 
     /// Somebody who takes the blame wants to go on with whoever answers.

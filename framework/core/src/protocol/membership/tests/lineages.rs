@@ -275,6 +275,43 @@ fn nobody_forks_from_a_view_that_somebody_alive_is_beyond() {
     assert_eq!(scene.members_at(C), [C]);
     assert_eq!(scene.members_at(B), [A, B], "it waits, and serves nothing");
     assert!(!scene.serves(B));
+    // Nobody of the old lineage is left to tell it. But once it hears C, and C has had the time to call it a member, it knows.
+    scene.heal();
+    scene.pass(ms(1000));
+    assert!(!scene.events.iter().any(|(who, event)| *who == B && matches!(event, Event::Excluded(_))));
+    scene.pass(ms(2000));
+    assert!(scene.events.iter().any(|(who, event)| *who == B && matches!(event, Event::Excluded(_))));
+}
+
+/// Who agreed to a fork and was cut from it before it heard that it had come to be: nobody tells it, but it sees.
+#[test]
+fn who_was_left_behind_by_its_own_fork_begins_anew() {
+    let mut scene = Scene::with(4, any());
+    scene.kill(A);
+    scene.kill(B);
+    for gone in [A, B] {
+        scene.command(C, dead(gone, None));
+    }
+    // D agrees, and hears neither that C does nor what came of it.
+    scene.held = Some(|message| matches!(message, Message::View { .. } | Message::Forked { .. }));
+    for gone in [A, B] {
+        scene.command(D, dead(gone, None));
+    }
+    scene.pass(ms(500));
+    for (from, to, message) in scene.take_held(Some(C)) {
+        scene.receive(to, from, message);
+    }
+    assert_eq!(scene.members_at(C), [C, D]);
+    assert_eq!(scene.members_at(D).len(), 4);
+    scene.split(&[C], &[D]);
+    scene.command(C, Command::Suspect(D));
+    scene.take_held(None);
+    scene.pass(ms(3000));
+    assert_eq!(scene.members_at(C), [C]);
+    scene.held = None;
+    scene.heal();
+    scene.pass(ms(3000));
+    assert!(scene.events.iter().any(|(who, event)| *who == D && matches!(event, Event::Excluded(_))));
 }
 
 /// The same, and nobody of the later view is alive: then the younger one goes on, and says that something is lost.
