@@ -62,6 +62,8 @@ pub enum Input {
     },
     /// This linked member has shown a sign of life that is no packet.
     Heard(Member),
+    /// What this machine is doing has changed.
+    Load(detector::Load),
     /// An attempt to link with this node has failed.
     Unreachable(NodeId),
     /// What the node tells its membership.
@@ -141,6 +143,7 @@ impl Engine {
             }
             Input::Packet { from, packet } => self.packet(now, from, packet, out),
             Input::Heard(member) => self.tell(now, detector::Command::Heard(member), out),
+            Input::Load(load) => self.tell(now, detector::Command::Load(load), out),
             Input::Unreachable(node) => self.tell(now, detector::Command::Unreachable(node), out),
             Input::Membership(command) => self.tell(now, command, out),
             Input::Set { key, value } => self.tell(now, catalog::Command::Set { key, value }, out),
@@ -320,7 +323,13 @@ impl Part for membership::Machine {
 
     fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
+        let installed = matches!(event, membership::Event::Installed(_));
         out.push(Effect::Event(Event::Membership(event)));
+        if installed {
+            let all = engine.membership.view().members().map(|member| member.node).collect();
+            let spared = engine.membership.spared().map(|member| member.node).collect();
+            engine.tell(now, detector::Command::Members { all, spared }, out);
+        }
         if let Some(standing) = stand {
             engine.tell(now, detector::Command::Stand(standing), out);
         }

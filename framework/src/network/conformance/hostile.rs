@@ -251,7 +251,11 @@ async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
         }
         hostile
             .control
-            .write_all(&packet(&Packet::Detector(detector::Message::EchoReply { sequence: 12345, standing: None })))
+            .write_all(&packet(&Packet::Detector(detector::Message::EchoReply {
+                sequence: 12345,
+                standing: None,
+                vitals: detector::Vitals::default(),
+            })))
             .await
             .unwrap();
         let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(1) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use guthi_core::{
     protocol::{
         catalog::{Change, Delta, Head, Message},
-        detector,
+        detector::{self, Load, Vitals},
         packet::{FunctionEntry, Packet, Whereabouts},
         view::{At, Epoch, Lineage, Standing},
     },
@@ -33,8 +33,9 @@ fn packets_keep_their_bytes() {
     let detector = |message, bytes: &[u8]| golden(&Packet::Detector(message), bytes);
     detector(detector::Message::Echo { sequence: 300, standing: None }, &[0, 0, 0xac, 2, 0]);
     let at = At { lineage: Lineage([6; 16]), epoch: Epoch(300) };
-    let reply = detector::Message::EchoReply { sequence: 1, standing: Some(Standing { at, wedged: true }) };
-    detector(reply, &joined(&[&[0, 1, 1, 1], &[6; 16], &[0xac, 2, 1]]));
+    let vitals = Vitals { load: Load { cpu: 99, memory: 200, calls: 300 }, hears: 5 };
+    let reply = detector::Message::EchoReply { sequence: 1, standing: Some(Standing { at, wedged: true }), vitals };
+    detector(reply, &joined(&[&[0, 1, 1, 1], &[6; 16], &[0xac, 2, 1], &[99, 200, 0xac, 2, 5]]));
     detector(detector::Message::Leaving, &[0, 2]);
     let of = Member { node: NodeId([9; 32]), incarnation: Incarnation(5) };
     let head = Head { of, sequence: 300 };

@@ -1,7 +1,10 @@
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use core::time::Duration;
 
-use super::Message;
+use super::{Load, Message, Vitals};
 use crate::{
     protocol::{
         bugs::{Bug, Bugs},
@@ -22,6 +25,11 @@ pub struct Machine {
     random: Random,
     /// What it says in echoes.
     standing: Option<Standing>,
+    load: Load,
+    /// The members of the view, the oldest first.
+    members: Vec<NodeId>,
+    /// Those of them whom others poll.
+    spared: BTreeSet<NodeId>,
     peers: BTreeMap<NodeId, Peer>,
     /// The number of the last echo, whoever it went to. No two of this life have the same: an answer that comes over a newer
     /// link than its echo must not be taken for the answer to a later one, and renew a lease that has long ended.
@@ -38,13 +46,17 @@ pub struct Config {
     pub interval: Duration,
     /// Silence after which a peer is taken for dead; at least three intervals.
     pub timeout: Duration,
-    /// The decisive attempt to link again may take so long.
-    pub relink_decisive_max: Duration,
-    /// The other attempts may take so long.
+    /// An attempt to link again may take so long, or sixteen round trips if that is longer.
+    pub relink_min: Duration,
+    /// No attempt may take longer.
     pub relink_max: Duration,
     /// The pause after the first attempt; it doubles with each.
     pub relink_delay_min: Duration,
-    /// The longest pause between two attempts.
+    /// The longest pause between two attempts at first.
+    pub relink_delay_soon: Duration,
+    /// For so long it is *at first*.
+    pub relink_soon: Duration,
+    /// The longest pause between two attempts later, and after links that broke at once.
     pub relink_delay_max: Duration,
     /// Who has failed or left is forgotten after so long.
     pub forget_after: Duration,
@@ -57,9 +69,11 @@ impl Default for Config {
         Self {
             interval: Duration::from_millis(250),
             timeout: Duration::from_secs(2),
-            relink_decisive_max: Duration::from_secs(1),
+            relink_min: Duration::from_secs(1),
             relink_max: Duration::from_secs(10),
             relink_delay_min: Duration::from_millis(250),
+            relink_delay_soon: Duration::from_millis(500),
+            relink_soon: Duration::from_secs(600),
             relink_delay_max: Duration::from_secs(30),
             forget_after: Duration::from_secs(24 * 3600),
             bugs: Bugs::NONE,
@@ -68,7 +82,7 @@ impl Default for Config {
 }
 
 /// What the node may tell or ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A linked peer has described itself and can be called.
     Ready(Member),
@@ -76,6 +90,15 @@ pub enum Command {
     Heard(Member),
     /// Say this in echoes from now on; if it names another view than before, say it at once.
     Stand(Option<Standing>),
+    /// These belong to the view from now on.
+    Members {
+        /// All of them, the oldest first.
+        all: Vec<NodeId>,
+        /// Those whom this node need not poll.
+        spared: Vec<NodeId>,
+    },
+    /// Say this in answers from now on.
+    Load(Load),
     /// An attempt to link with this node has failed.
     Unreachable(NodeId),
     /// Say goodbye to all.
@@ -126,6 +149,8 @@ pub enum Event {
         asked: Option<Standing>,
         /// Where the peer stands.
         standing: Option<Standing>,
+        /// How it is.
+        vitals: Vitals,
     },
     /// Try to link with this node; say [`Command::Unreachable`] if that fails.
     Relink {
@@ -196,6 +221,8 @@ struct Peer {
     relink_at: Option<Time>,
     /// The pause before the next attempt but one; it grows until the peer is ready.
     relink_delay: Duration,
+    /// What the last answer took.
+    rtt: Duration,
     /// The attempt under way is decisive: the peer fails if it does, and at that time whatever became of it.
     decisive_until: Option<Time>,
 }
@@ -214,7 +241,17 @@ impl Machine {
     /// A detector that knows nobody. The seed serves for the jitter of attempts alone.
     #[must_use]
     pub const fn new(config: Config, seed: u64, standing: Option<Standing>) -> Self {
-        Self { config, random: Random::new(seed), standing, peers: BTreeMap::new(), echoes: 0, expected: None }
+        Self {
+            config,
+            random: Random::new(seed),
+            standing,
+            load: Load { cpu: u8::MAX, memory: u8::MAX, calls: 0 },
+            members: Vec::new(),
+            spared: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            echoes: 0,
+            expected: None,
+        }
     }
 
     /// Everybody who is not forgotten, and how it is, in the order of the nodes.
@@ -242,20 +279,22 @@ impl Protocol for Machine {
 
     fn receive(&mut self, now: Time, from: Member, message: Message, out: &mut Outbox) {
         self.forgive_after_a_stall(now, out);
-        let own = self.standing;
+        let (own, load) = (self.standing, self.load);
         let Some(peer) = self.linked(from) else { return ignore(from, Ignored::NotLinked, out) };
         let link = peer.link.as_mut().expect("it is linked");
         link.heard = now;
         match message {
             Message::Echo { sequence, standing } => {
                 // The answer leaves before anything that follows from the question: it may be the last act in a view.
-                out.send(from, Message::EchoReply { sequence, standing: own });
+                let vitals = Vitals { load, hears: self.hears() };
+                out.send(from, Message::EchoReply { sequence, standing: own, vitals });
                 out.emit(Event::Asked { peer: from, standing });
             }
-            Message::EchoReply { sequence, standing } if link.sequence == sequence && !link.answered => {
+            Message::EchoReply { sequence, standing, vitals } if link.sequence == sequence && !link.answered => {
                 link.answered = true;
                 let (rtt, sent, asked) = (now.saturating_since(link.sent), link.sent, link.asked);
-                out.emit(Event::Answered { peer: from, rtt, sent, asked, standing });
+                peer.rtt = rtt;
+                out.emit(Event::Answered { peer: from, rtt, sent, asked, standing, vitals });
             }
             Message::EchoReply { .. } => ignore(from, Ignored::NotAsked, out),
             Message::Leaving => peer.left(now, out),
@@ -276,6 +315,8 @@ impl Protocol for Machine {
                 }
             }
             Command::Stand(standing) => self.stand(now, standing),
+            Command::Members { all, spared } => self.belong(now, all, spared),
+            Command::Load(load) => self.load = load,
             Command::Unreachable(node) => self.unreachable(now, node, out),
             Command::Leave => {
                 for peer in self.peers.values().filter(|peer| peer.link.is_some()) {
@@ -306,7 +347,7 @@ impl Protocol for Machine {
     fn deadline(&self) -> Option<Time> {
         let peers = self.peers.values();
         let due = peers.flat_map(|peer| {
-            let echo = peer.link.as_ref().map(|link| link.echo_at);
+            let echo = peer.link.as_ref().filter(|_| !self.spares(peer.member.node)).map(|link| link.echo_at);
             let unlinked = peer.link.is_none();
             let relink = peer.relink_at.filter(|_| unlinked);
             let decisive = peer.decisive_until.filter(|_| unlinked);
@@ -330,7 +371,41 @@ impl Machine {
             peer.member = member;
         }
         peer.relink_at = None;
+        let back = peer.status != Status::Joining;
         peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, asked: None, answered: true });
+        if back {
+            let delay = self.config.relink_delay_min;
+            // Whatever kept this one away may have kept the others away as well.
+            for peer in self.peers.values_mut().filter(|peer| peer.link.is_none() && peer.relink_at.is_some()) {
+                peer.relink_at = Some(now);
+                peer.relink_delay = delay;
+            }
+        }
+    }
+
+    /// The view has changed: who is polled from here now was heard by others until now.
+    fn belong(&mut self, now: Time, all: Vec<NodeId>, spared: Vec<NodeId>) {
+        self.members = all;
+        let before = core::mem::replace(&mut self.spared, spared.into_iter().collect());
+        for node in before.difference(&self.spared) {
+            if let Some(link) = self.peers.get_mut(node).and_then(|peer| peer.link.as_mut()) {
+                link.heard = now;
+                link.echo_at = now;
+                link.answered = true;
+            }
+        }
+    }
+
+    fn spares(&self, node: NodeId) -> bool {
+        !self.spared.is_empty() && self.spared.contains(&node)
+    }
+
+    fn hears(&self) -> u64 {
+        let heard = |node: &NodeId| {
+            self.peers.get(node).is_some_and(|peer| peer.link.is_some() && peer.status == Status::Alive)
+        };
+        let bits = (0..u64::BITS).zip(&self.members).filter(|(_, node)| heard(node)).map(|(bit, _)| 1 << bit);
+        bits.sum()
     }
 
     fn stand(&mut self, now: Time, standing: Option<Standing>) {
@@ -345,10 +420,11 @@ impl Machine {
     }
 
     fn link_broke(&mut self, now: Time, member: Member, out: &mut Outbox) {
-        let patience = self.config.relink_decisive_max;
-        let delay_max = self.config.relink_delay_max;
+        let config = self.config;
+        let delay_max = config.relink_delay_max;
         let chance = self.random.next();
         let Some(peer) = self.linked(member) else { return };
+        let patience = peer.patience(&config);
         peer.link = None;
         match peer.status {
             Status::Left if peer.known => return,
@@ -374,14 +450,15 @@ impl Machine {
     }
 
     fn unreachable(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
-        let chance = self.random.next();
+        let (config, chance) = (self.config, self.random.next());
         let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.link.is_none()) else { return };
         if !peer.known {
             self.peers.remove(&node);
             return out.emit(Event::Forgotten(node));
         }
         if peer.relink_at.is_some() {
-            peer.put_off(now, chance, self.config.relink_delay_max);
+            let soon = now.saturating_since(peer.since) < config.relink_soon;
+            peer.put_off(now, chance, if soon { config.relink_delay_soon } else { config.relink_delay_max });
         }
         if peer.decisive_until.take().is_some() {
             peer.failed(now, Reason::LinkBroke, out);
@@ -391,7 +468,8 @@ impl Machine {
     /// Sends the echoes that are due, and gives up who has been silent for too long.
     fn poll(&mut self, now: Time, out: &mut Outbox) {
         let Config { interval, timeout, relink_delay_min, bugs, .. } = self.config;
-        for peer in self.peers.values_mut() {
+        let spared = &self.spared;
+        for peer in self.peers.values_mut().filter(|peer| !spared.contains(&peer.member.node)) {
             let Some(link) = &mut peer.link else { continue };
             let silence = now.saturating_since(link.heard);
             if silence >= timeout && !bugs.has(Bug::SilenceIgnored) {
@@ -434,8 +512,9 @@ impl Machine {
             if peer.relink_at.is_none_or(|at| at > now) {
                 continue;
             }
-            let decisive = peer.decisive_until.is_some();
-            let patience = if decisive { config.relink_decisive_max } else { config.relink_max };
+            // The way may be longer now than it was. By chance, so that not both ends are that patient at once.
+            let patient = peer.decisive_until.is_none() && self.random.below(PATIENT_EACH) == 0;
+            let patience = if patient { config.relink_max } else { peer.patience(&config) };
             // If nobody says how the attempt ended, it is made again after its time.
             peer.relink_at = Some(now + patience + peer.relink_delay);
             out.emit(Event::Relink { node: peer.member.node, patience });
@@ -469,7 +548,7 @@ impl Machine {
                     link.heard = now;
                 }
                 if let Some(end) = &mut peer.decisive_until {
-                    *end = (*end).max(now + self.config.relink_decisive_max);
+                    *end = (*end).max(now + self.config.relink_min);
                 }
             }
         }
@@ -496,8 +575,14 @@ impl Peer {
             link: None,
             relink_at: None,
             relink_delay: config.relink_delay_min,
+            rtt: Duration::ZERO,
             decisive_until: None,
         }
+    }
+
+    /// How long an attempt may take, on a way like the last one.
+    fn patience(&self, config: &Config) -> Duration {
+        (self.rtt * RELINK_ROUND_TRIPS).clamp(config.relink_min, config.relink_max)
     }
 
     /// The next attempt comes after a pause, and the pause after that is twice as long.
@@ -505,7 +590,7 @@ impl Peer {
         // Up to a quarter more, so that those who lost each other do not dial in step.
         let quarter = u64::try_from(self.relink_delay.as_nanos() / 4).unwrap_or(u64::MAX);
         self.relink_at = Some(now + self.relink_delay + Duration::from_nanos(Random::new(chance).below(quarter)));
-        self.relink_delay = (self.relink_delay * 2).min(delay_max);
+        self.relink_delay = (self.relink_delay * 2).min(delay_max).max(self.relink_delay);
     }
 
     fn ready(&mut self, now: Time, relink_delay_min: Duration, out: &mut Outbox) {
@@ -550,6 +635,11 @@ impl Peer {
         matches!(self.status, Status::Failed | Status::Left)
     }
 }
+
+/// A handshake takes so many round trips at most.
+const RELINK_ROUND_TRIPS: u32 = 16;
+/// And one attempt of so many gets all the time there is.
+const PATIENT_EACH: u64 = 64;
 
 fn ignore(from: Member, reason: Ignored, out: &mut Outbox) {
     out.emit(Event::Ignored { from, reason });

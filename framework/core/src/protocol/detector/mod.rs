@@ -4,7 +4,8 @@
 //! in their terms it is eventually perfect on links that are timely from some moment on. The evidence of broken links is
 //! an accelerator: a killed process is noticed in milliseconds.
 //!
-//! **Roles.** Every node *observes* every node that it is linked to.
+//! **Roles.** Every node *observes* every node that it is linked to, except those whom it *spares*: in a view of more than
+//! 16 members, who is no voter observes no other who is none. The voters observe everybody, and their word is what counts.
 //!
 //! **Definitions.**
 //! - A *peer* is a node that was linked at least once and is not forgotten. Its *status* is one of `Joining` (linked, but
@@ -35,7 +36,12 @@
 //! - Silence for `timeout` makes it `Failed` at once, and ends the link.
 //! - A peer with a later incarnation has `Failed` in its earlier one.
 //! - A link that breaks before its peer was ready is made again after a pause that doubles, until the peer is ready.
-//! - A failed peer is relinked ever more rarely, and forgotten after a day; one that has left is forgotten likewise.
+//! - A failed peer is tried twice a second for ten minutes, then ever more rarely, and forgotten after a day. When one that
+//!   was lost is linked again, the way to the others may be open again too: they are tried at once.
+//! - An attempt may take sixteen round trips, as measured last, and a second at least; one of 64, drawn by lot, may take ten.
+//!   On a way that swallows packets, an attempt that was begun too early only keeps the next from beginning.
+//! - One that has left is forgotten after a day.
+//! - An answer says how its sender is ([`Vitals`]). Nothing is decided by that.
 //! - A node that was itself stopped, and so wakes late by more than an interval, blames nobody for what it did not hear:
 //!   all silences start anew.
 //!
@@ -45,7 +51,8 @@
 //! - **E2** While every echo is answered within `timeout - interval` and no link breaks, nobody is suspected.
 //! - **E4** Events alternate: between two `Failed` or `Left` of a peer there is one `Joined` or `Recovered`.
 //!
-//! **Bounds.** One record for each node that was linked within a day. One echo under way for each link.
+//! **Bounds.** One record for each node that was linked within a day. One echo under way for each link. Of n members a voter
+//! polls n - 1, and beyond 16 who is none polls the voters: with m voters each interval costs m (2n - m - 1) pairs of messages.
 //!
 //! **Deviations and why.** Two-way silence only: an echo that is answered shows both directions alive, so a one-way cut
 //! looks like death to both sides.
@@ -56,4 +63,4 @@ mod message;
 mod tests;
 
 pub use machine::{Command, Config, Event, Ignored, Machine, Reason, Status};
-pub use message::Message;
+pub use message::{Load, Message, Vitals};

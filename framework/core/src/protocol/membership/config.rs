@@ -26,6 +26,10 @@ pub struct Config {
     pub repeat: Duration,
     /// Lineages that are linked tell each other their rank after so long.
     pub hello: Duration,
+    /// It serves nothing before its view had so many members once.
+    pub expect: u32,
+    /// In a larger view, who is no voter does not poll others who are none.
+    pub poll_all_max: u32,
     /// The rule that is broken on purpose.
     pub bugs: Bugs,
 }
@@ -43,6 +47,8 @@ impl Default for Config {
             stagger: Duration::from_millis(30),
             repeat: Duration::from_millis(250),
             hello: Duration::from_secs(1),
+            expect: 1,
+            poll_all_max: 16,
             bugs: Bugs::NONE,
         }
     }

@@ -40,6 +40,8 @@ pub struct Machine {
     /// What the view's excluded members were allowed to do has ended by then.
     pub(super) active_from: Time,
     pub(super) active: bool,
+    /// Its view had as many members once as are expected.
+    pub(super) complete: bool,
     /// Since when it serves nothing in this view.
     pub(super) wedged: Option<Time>,
     /// It has accepted its own cut, and so counts as cut.
@@ -126,6 +128,7 @@ impl Machine {
             welcomed: true,
             active_from: now,
             active: true,
+            complete: config.expect <= 1,
             wedged: None,
             gave_up: false,
             acceptor: Acceptor::default(),
@@ -202,7 +205,7 @@ impl Machine {
     pub fn serves(&self, now: Time) -> bool {
         let wedged = self.standing().is_none_or(|standing| standing.wedged);
         // Who has asked to be taken in elsewhere must not come to hold anything here.
-        let settled = self.window_until.is_none() && self.course.is_none() && !self.rescuing;
+        let settled = self.window_until.is_none() && self.course.is_none() && !self.rescuing && self.complete;
         !wedged && settled && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
     }
 
@@ -210,6 +213,23 @@ impl Machine {
     #[must_use]
     pub const fn is_isolated(&self) -> bool {
         self.isolated
+    }
+
+    /// Whether its view had as many members once as are expected.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The members whom this one need not poll: in a large view the voters poll everybody, and the others the voters.
+    pub fn spared(&self) -> impl Iterator<Item = Member> {
+        self.view.members().filter(|member| self.spares(*member))
+    }
+
+    fn spares(&self, member: Member) -> bool {
+        let large = self.view.seats.len() > usize::try_from(self.config.poll_all_max).unwrap_or(usize::MAX);
+        let votes = |member| self.view.rank(member).is_some();
+        large && member != self.me && self.view.has(member) && !votes(self.me) && !votes(member)
     }
 
     /// Whether it is this node's turn to take others in: it knows where it belongs.
@@ -235,7 +255,9 @@ impl Machine {
     /// Whether somebody is not heard, or says that it belongs elsewhere.
     pub(super) fn is_silent(&self, now: Time, member: Member) -> bool {
         let over = |from: Option<Time>| from.is_some_and(|from| now >= from);
-        member != self.me && self.peers.get(&member).is_none_or(|peer| over(peer.silent_from) || over(peer.astray_from))
+        // Who is not polled does not say where it stands.
+        let astray = |peer: &Peer| over(peer.astray_from) && !self.spares(member);
+        member != self.me && self.peers.get(&member).is_none_or(|peer| over(peer.silent_from) || astray(peer))
     }
 
     pub(super) fn is_linked(&self, member: Member) -> bool {
@@ -642,6 +664,7 @@ impl Machine {
     /// Opinions of the view before are void, what was heard is not.
     fn settle_in(&mut self, now: Time, before: &View) {
         let (here, grace) = (self.view.at, now + self.config.timeout);
+        self.complete |= u32::try_from(self.view.seats.len()).unwrap_or(u32::MAX) >= self.config.expect;
         for member in self.view.members().filter(|member| *member != self.me) {
             let new = !before.has(member);
             let peer = self.peers.entry(member).or_default();

@@ -83,6 +83,8 @@ struct Figures {
     timeout: Duration,
     /// Somebody reads the alarms, and lets those go on who have no quorum for so long.
     patience: Option<Duration>,
+    /// Beyond so many, not everybody polls everybody.
+    poll_all_max: u32,
 }
 
 impl<const ANY: bool> Scenario for Membership<ANY> {
@@ -186,6 +188,7 @@ impl<const ANY: bool> Scenario for Membership<ANY> {
         if !boot.tame {
             config.membership.lease = self.figures.lease;
             config.membership.timeout = self.figures.timeout;
+            config.membership.poll_all_max = self.figures.poll_all_max;
             config.detector.timeout = self.figures.timeout;
             habits.poll = Duration::from_millis(random.within(50..400));
             habits.patience = self.figures.patience;
@@ -334,6 +337,7 @@ impl Figures {
             lease: *random.pick(&[config.membership.lease, Duration::from_secs(4)]),
             timeout: *random.pick(&[config.detector.timeout, Duration::from_secs(1)]),
             patience: (random.below(2) == 0).then(|| Duration::from_secs(random.within(8..20))),
+            poll_all_max: *random.pick(&[config.membership.poll_all_max, 3]),
         }
     }
 }

@@ -1,8 +1,13 @@
+use alloc::vec::Vec;
+
 use super::{
-    super::{Ballot, Message},
-    scene::{A, B, C, D, Scene, ms},
+    super::{Ballot, Config, Message},
+    scene::{A, B, C, D, Scene, member, ms},
 };
-use crate::protocol::view::{Change, Standing};
+use crate::{
+    protocol::view::{Change, Standing},
+    wire::id::Member,
+};
 
 /// T23: an excluded node that hears nothing goes on for no longer than its leases.
 #[test]
@@ -157,4 +162,24 @@ fn a_wedged_grantor_gives_no_lease_and_is_alive() {
     scene.now = scene.now + ms(1100);
     scene.echo(C, A);
     assert!(!scene.guards(C));
+}
+
+/// In a large view the voters poll everybody, and the others poll the voters alone: nobody is astray for it.
+#[test]
+fn in_a_large_view_only_voters_are_polled_by_those_who_are_none() {
+    let mut scene = Scene::with(10, Config { poll_all_max: 8, ..Config::default() });
+    let [voter, other, last] = [member(0), member(7), member(9)];
+    let spared = |scene: &Scene, by: Member| scene.machines[&by].spared().collect::<Vec<_>>();
+    assert_eq!(spared(&scene, voter), []);
+    assert_eq!(spared(&scene, other), [member(8), last]);
+    // They hear nothing of each other, and it is not held against anybody.
+    scene.unpolled = true;
+    scene.pass(ms(10_000));
+    assert!(scene.alive().into_iter().all(|it| scene.serves(it) && scene.members_at(it).len() == 10));
+    // Who is silent is still noticed, by the voters.
+    scene.machines.remove(&last);
+    scene.voters_suspect(last);
+    scene.pass(ms(3000));
+    assert_eq!(scene.members_at(other).len(), 9);
+    assert!(!scene.machines[&other].is_silent(scene.now, member(8)), "it did not say where it stands, and need not");
 }

@@ -356,6 +356,20 @@ fn by_hand_those_who_answer_go_on() {
     assert!(scene.installed(D).iter().all(|it| it.orphaned), "what only the dead had is lost, and said to be");
 }
 
+/// Whoever says how many there will be serves nothing before they were all there once.
+#[test]
+fn nothing_is_served_before_all_who_are_expected_were_there() {
+    let mut scene = Scene::new(Config { expect: 3, ..Config::default() });
+    for (node, serves) in [(A, false), (B, false), (C, true)] {
+        scene.start(node);
+        scene.pass(ms(2500));
+        assert_eq!(scene.alive().iter().any(|it| scene.serves(*it)), serves);
+    }
+    scene.kill(C);
+    scene.pass(ms(3500));
+    assert!(scene.members_at(A).len() == 2 && scene.serves(A), "once is enough");
+}
+
 #[test]
 fn with_a_quorum_nobody_forks_by_hand() {
     let mut scene = Scene::of(3);

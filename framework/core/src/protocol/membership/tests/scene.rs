@@ -29,6 +29,8 @@ pub(super) struct Scene {
     /// Messages that are not delivered by themselves.
     pub(super) held: Option<fn(&Message) -> bool>,
     pub(super) sent: BTreeMap<&'static str, u32>,
+    /// Who is spared is not polled.
+    pub(super) unpolled: bool,
 }
 
 pub(super) const fn ms(millis: u64) -> Duration {
@@ -61,6 +63,7 @@ impl Scene {
             cut: BTreeSet::new(),
             held: None,
             sent: BTreeMap::new(),
+            unpolled: false,
         }
     }
 
@@ -110,6 +113,12 @@ impl Scene {
             self.step(other, |machine, now, out| machine.view_changed(now, ViewChange::Unlinked(member), out));
             self.command(other, Command::Suspect(member));
         }
+    }
+
+    /// The detectors of the voters say that somebody does not answer.
+    pub(super) fn voters_suspect(&mut self, member: Member) {
+        let voters: Vec<_> = self.machines.values().next().unwrap().view().voters().collect();
+        voters.into_iter().for_each(|voter| self.command(voter, Command::Suspect(member)));
     }
 
     pub(super) fn link(&mut self, a: Member, b: Member) {
@@ -216,7 +225,8 @@ impl Scene {
             if before.as_nanos() / ECHO.as_nanos() as u64 != self.now.as_nanos() / ECHO.as_nanos() as u64 {
                 let alive = self.alive();
                 for (holder, grantor) in alive.iter().flat_map(|a| alive.iter().map(move |b| (*a, *b))) {
-                    if holder != grantor {
+                    let spares = |scene: &Self| scene.machines[&holder].spared().any(|it| it == grantor);
+                    if holder != grantor && !(self.unpolled && spares(self)) {
                         self.echo(holder, grantor);
                     }
                 }
