@@ -40,7 +40,7 @@ pub use api::{
     key::ClusterKey,
     map::{Done, Map, Progress},
     node::Node,
-    peer::{FunctionInfo, Member, Peer, Quorum, Status, View},
+    peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
 };
 pub use calls::function::{Failure, Function, Travels};
 pub use guthi_core::wire::id::{Incarnation, NodeId};

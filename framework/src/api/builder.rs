@@ -68,6 +68,7 @@ pub struct Builder {
     echo: Echo,
     quorum: Quorum,
     window: Duration,
+    expect: u32,
     patience: Duration,
     open: bool,
     world: Arc<dyn World>,
@@ -94,6 +95,7 @@ impl Builder {
             echo: Echo::default(),
             quorum: Quorum::Majority,
             window: WINDOW,
+            expect: 1,
             patience: Duration::from_millis(500),
             open: false,
             world: Arc::new(Outer),
@@ -207,6 +209,15 @@ impl Builder {
         self
     }
 
+    /// Serves nothing that needs agreement before the view had so many members once; 1 unless set.
+    ///
+    /// When a whole cluster is switched on, say more than half of its nodes: two halves that do not see each other yet
+    /// will not both begin to hold something.
+    pub fn expect(mut self, members: usize) -> Self {
+        self.expect = u32::try_from(members).unwrap_or(u32::MAX);
+        self
+    }
+
     /// How peers are polled; every 250 ms with a timeout of 2 s and a lease of 1 s unless set.
     pub const fn echo(mut self, echo: Echo) -> Self {
         self.echo = echo;
@@ -277,6 +288,7 @@ impl Builder {
             echo: self.echo,
             quorum: self.quorum,
             window: self.window,
+            expect: self.expect,
             directory: directory.clone(),
             fetch_peers: self.fetch_peers,
             inbox,
@@ -426,6 +438,7 @@ struct Plan {
     echo: Echo,
     quorum: Quorum,
     window: Duration,
+    expect: u32,
     directory: Option<Directory>,
     fetch_peers: bool,
     inbox: mpsc::Receiver<Command>,
@@ -477,6 +490,9 @@ impl Plan {
             fetch_peers: self.fetch_peers,
             born: self.world.born(),
             seed: self.world.seed(),
+            clock: self.world.clock(),
+            gauge: self.world.gauge(),
+            expect: self.expect,
         };
         // If nobody waits for the start any more, the command channel is closed and the driver ends at once.
         let _ = started.send(Ok(addresses));

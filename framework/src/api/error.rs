@@ -256,6 +256,15 @@ pub enum JoinError {
         /// What it said.
         reason: String,
     },
+    /// This node has a quorum, so there is no need to go on without one.
+    #[error("this node is not isolated: enough voters answer")]
+    NotIsolated,
+    /// No other lineage of the cluster is in sight.
+    #[error("no other lineage of this cluster is in sight")]
+    NoOtherLineage,
+    /// The others went on without this node meanwhile.
+    #[error("the others went on without this node; it joins them anew")]
+    Excluded,
     /// This node has left.
     #[error("this node has left")]
     Left,
@@ -269,6 +278,8 @@ impl JoinError {
             Self::WrongKey { .. } => "give both nodes the same key",
             Self::WrongCluster { .. } => "give both nodes the same cluster name",
             Self::WrongVersion { .. } => "update the older of the two",
+            Self::NotIsolated => "wait for Event::Isolated; until then the members go on by themselves",
+            Self::NoOtherLineage => "link this node with one of the other lineage first: Node::connect",
             _ => return None,
         })
     }

@@ -65,10 +65,16 @@ pub enum Event {
     },
     /// Enough voters answer again.
     Connected,
-    /// Another lineage of this cluster is in sight, and both hold variables, so neither joins the other by itself.
+    /// Another lineage of this cluster is in sight, and both hold variables, so neither joins the other by itself. Choose the
+    /// one that gives way, and call [`Node::dissolve`](crate::Node::dissolve) on its nodes.
     ForeignLineage {
         /// Its name.
         lineage: String,
+    },
+    /// This node has given up what its lineage held and joins another, as [`Node::dissolve`](crate::Node::dissolve) asked.
+    Dissolved {
+        /// How many variables were written into rescue files.
+        rescued: usize,
     },
     /// This reader was too slow, and so many events are lost to it.
     Missed(u64),
@@ -90,12 +96,13 @@ impl Event {
             | Self::Isolated { .. }
             | Self::Connected
             | Self::ForeignLineage { .. }
+            | Self::Dissolved { .. }
             | Self::Missed(_) => None,
         }
     }
 
     /// The word for it: `joined`, `suspected`, `trusted`, `failed`, `recovered`, `left`, `duplicate_identity`,
-    /// `excluded`, `isolated`, `connected`, `foreign_lineage`, `missed`.
+    /// `excluded`, `isolated`, `connected`, `foreign_lineage`, `dissolved`, `missed`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -110,6 +117,7 @@ impl Event {
             Self::Isolated { .. } => "isolated",
             Self::Connected => "connected",
             Self::ForeignLineage { .. } => "foreign_lineage",
+            Self::Dissolved { .. } => "dissolved",
             Self::Missed(_) => "missed",
         }
     }

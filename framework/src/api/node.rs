@@ -18,7 +18,7 @@ use super::{
     call::{Call, NamedCall},
     event::{Events, Subscription},
     map::Map,
-    peer::{FunctionInfo, Member, Peer, View},
+    peer::{FunctionInfo, Member, Peer, Rescue, View},
 };
 use crate::{
     CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError, Travels,
@@ -199,6 +199,47 @@ impl Node {
             address: address.to_string(),
             reason: "it was lost at once".into(),
         })
+    }
+
+    /// Goes on without a quorum, together with all who answer, as a lineage of its own: by hand, when those who are missing
+    /// will not come back. Returns the first view of that lineage.
+    ///
+    /// Nobody can know here whether the others are dead. If they are not, both go on, each by itself, and what needs one
+    /// answer has two. Variables that only the others had are lost. All who answer must agree, and they do so only while
+    /// they are isolated themselves; it waits for that without end, so put a timeout around it.
+    ///
+    /// # Errors
+    /// [`JoinError::NotIsolated`] while enough voters answer, and [`JoinError::Excluded`] if the others went on meanwhile:
+    /// nobody forks then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take it back: it goes on once all have agreed.
+    pub async fn fork(&self) -> Result<View, JoinError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.commands.send(Command::Fork { reply }).await.map_err(|_| JoinError::Left)?;
+        answer.await.map_err(|_| JoinError::Left)??;
+        Ok(self.view())
+    }
+
+    /// Gives up what this node's lineage holds, and joins the highest other one in sight: the way out of
+    /// [`Event::ForeignLineage`]. What nobody of its lineage keeps is written into rescue files. Call it on every node of the
+    /// lineage that gives way; it waits until this one has left it, so put a timeout around it.
+    ///
+    /// # Errors
+    /// [`JoinError::NoOtherLineage`]; nothing is given up then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take it back.
+    pub async fn dissolve(&self) -> Result<Rescue, JoinError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.commands.send(Command::Dissolve { reply }).await.map_err(|_| JoinError::Left)?;
+        answer.await.map_err(|_| JoinError::Left)?
+    }
+
+    /// Says what it holds, as services that keep something will.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self, holdings: guthi_core::protocol::membership::Holdings) {
+        let _ = self.inner.commands.send(Command::Hold(holdings)).await;
     }
 
     /// What happens to peers from now on.

@@ -27,6 +27,11 @@ pub struct Peer {
     pub status: Status,
     /// How long an echo takes to it and back; `None` before the first answer.
     pub rtt: Option<Duration>,
+    /// What its machine is doing; `None` before the first answer.
+    pub load: Option<Load>,
+    /// Whom of the first 64 members of the view it hears, the oldest first and itself left out; `None` while it stands in
+    /// another view than this node.
+    pub hears: Option<Vec<NodeId>>,
     /// The names of its functions, sorted.
     pub functions: Vec<String>,
     /// Since when it has this status.
@@ -38,6 +43,30 @@ pub struct Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.name)
+    }
+}
+
+/// What a machine is doing, as its node told a moment ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Percent of all its cores that were busy, 0 to 100, over the last two seconds; `None` if it does not say.
+    pub cpu: Option<u8>,
+    /// Percent of its memory that is in use, 0 to 100; `None` if it does not say.
+    pub memory: Option<u8>,
+    /// Calls that are running on the node, or wait to.
+    pub calls: u32,
+}
+
+impl Load {
+    /// Whether the other one is news to people: echoes come four times a second.
+    pub(crate) fn is_far_from(&self, other: &Self) -> bool {
+        let far = |a: Option<u8>, b: Option<u8>| match (a, b) {
+            (Some(a), Some(b)) => a.abs_diff(b) >= 5,
+            _ => a != b,
+        };
+        let size = |calls: u32| u32::BITS - calls.leading_zeros();
+        far(self.cpu, other.cpu) || far(self.memory, other.memory) || size(self.calls) != size(other.calls)
     }
 }
 
@@ -100,6 +129,14 @@ pub struct View {
     pub members: Vec<Member>,
     /// For a while now, too few voters answer: nothing that needs agreement can be done.
     pub isolated: bool,
+}
+
+/// What became of what a node gave up by [`Node::dissolve`](crate::Node::dissolve).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rescue {
+    /// How many variables were written into rescue files.
+    pub variables: usize,
 }
 
 /// Who may go on when members are missing.

@@ -34,12 +34,14 @@ use super::{
     clock::Clock,
     directory::{Presence, Processes},
     errands::{self, Errands, Waiter},
+    gauge::Gauge,
     observe,
     peers::{Link, Peers},
     roster::Roster,
+    views::Wishes,
 };
 use crate::{
-    Event, JoinError, Status,
+    Event, JoinError, Rescue, Status,
     calls::{executor::Executor, lane::Lane, outbox::Outbox},
     network::{
         self, Connection, ConnectionId, DialError, Network, Protocol, Stream,
@@ -91,6 +93,13 @@ pub(crate) enum Command {
     Connect { address: Address, reply: Waiter },
     /// This node's functions have changed.
     Announce { function: String, entry: FunctionEntry, reply: oneshot::Sender<Result<(), catalog::Refused>> },
+    /// Go on without a quorum; the answer comes when that is done.
+    Fork { reply: oneshot::Sender<Result<(), JoinError>> },
+    /// Give up what the lineage holds and join another; the answer comes when that is done.
+    Dissolve { reply: oneshot::Sender<Result<Rescue, JoinError>> },
+    /// What the services of this node hold.
+    #[cfg(test)]
+    Hold(membership::Holdings),
     /// Nobody is to find this node any more.
     Hide,
     /// Leave the others as agreed, say goodbye and end.
@@ -118,6 +127,11 @@ pub(crate) struct Setup {
     pub(crate) born: u64,
     /// Of all chance in the protocols.
     pub(crate) seed: u64,
+    pub(crate) clock: Clock,
+    /// How busy this machine is, as its peers are told.
+    pub(crate) gauge: Gauge,
+    /// Nothing that needs a view is served before it had so many members once.
+    pub(crate) expect: u32,
 }
 
 pub(crate) struct Driver {
@@ -139,6 +153,8 @@ pub(crate) struct Driver {
     /// When to look at the files of the others, and until when to do so often.
     pub(super) look_at: Option<Instant>,
     pub(super) look_soon_until: Instant,
+    /// What users have asked of the membership and wait for.
+    pub(super) wishes: Wishes,
     /// This life is over.
     pub(super) over: bool,
     /// Who waits for the end, and until when that waits for the others.
@@ -177,6 +193,12 @@ impl Driver {
                 command = commands.recv() => match command {
                     Some(Command::Hide) => driver.hide(),
                     Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
+                    Some(Command::Fork { reply }) => driver.fork(reply),
+                    Some(Command::Dissolve { reply }) => driver.dissolve(reply),
+                    #[cfg(test)]
+                    Some(Command::Hold(holdings)) => {
+                        driver.step(Input::Membership(membership::Command::Hold(holdings)));
+                    }
                     Some(Command::Connect { address, reply }) => driver.errands.connect(address, reply),
                     Some(Command::Announce { function, entry, reply }) => {
                         let _ = reply.send(driver.announce(&function, &entry));
@@ -186,6 +208,7 @@ impl Driver {
                 },
             }
             driver.look_at_files();
+            driver.rescue();
             driver.begin_anew();
             driver.meet_next();
             driver.publish();
@@ -207,7 +230,7 @@ impl Driver {
         let config = setup.config(Epoch(0));
         let now = Instant::now();
         let mut driver = Self {
-            clock: Clock::start(),
+            clock: setup.clock,
             engine: Engine::new(setup.credentials.me, config, setup.seed),
             effects: Effects::new(),
             errands,
@@ -220,6 +243,7 @@ impl Driver {
             strangers: BTreeMap::new(),
             look_at: None,
             look_soon_until: now,
+            wishes: Wishes::default(),
             over: false,
             leaving: None,
             dirty: true,
@@ -324,6 +348,8 @@ impl Driver {
         for member in heard.map(|link| link.member).collect::<Vec<_>>() {
             self.step(Input::Heard(member));
         }
+        let load = self.setup.gauge.read(self.setup.executor.accepted());
+        self.step(Input::Load(load));
         self.step(Input::Wake);
         self.close_strangers();
     }

@@ -12,7 +12,11 @@ use futures::future::BoxFuture;
 use guthi_core::wire::id::Incarnation;
 use parking_lot::Mutex;
 
-use super::world::{Started, World};
+use super::{
+    clock::Clock,
+    gauge::Gauge,
+    world::{Started, World},
+};
 use crate::{
     BuildError,
     calls::{pool::Pool, turns::Turns},
@@ -67,6 +71,15 @@ impl World for Inner {
 
     fn seed(&self) -> u64 {
         self.seed
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::of_runtime()
+    }
+
+    /// The machine is busy with something else in every run.
+    fn gauge(&self) -> Gauge {
+        Gauge::blind()
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub(crate) mod directory;
 pub(crate) mod driver;
 mod errands;
+pub(crate) mod gauge;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod inner;
 mod observe;

@@ -9,6 +9,7 @@ use std::{
 use guthi_core::{
     protocol::{
         catalog::Book,
+        detector,
         packet::{FunctionEntry, Packet, Whereabouts, keys},
     },
     wire::{
@@ -20,7 +21,7 @@ use guthi_core::{
 
 use super::roster::{Route, Snapshot};
 use crate::{
-    Peer, Status,
+    Load, Peer, Status,
     calls::{lane::Lane, outbox::Outbox},
     network::ConnectionId,
 };
@@ -165,6 +166,8 @@ impl State {
             labels: BTreeMap::new(),
             status: Status::Joining,
             rtt: None,
+            load: None,
+            hears: None,
             functions: Vec::new(),
             since: SystemTime::now(),
             reason: None,
@@ -195,6 +198,18 @@ impl State {
         let news = self.peer.rtt.is_none_or(|told| told.abs_diff(mean) > told / 8);
         if news {
             self.peer.rtt = Some(mean);
+        }
+        news
+    }
+
+    /// Notes how the peer is, and whom it hears if that is known; true if that is news to whoever reads it.
+    pub(super) fn felt(&mut self, load: detector::Load, hears: Option<Vec<NodeId>>) -> bool {
+        let percent = |value: u8| (value <= 100).then_some(value);
+        let load = Load { cpu: percent(load.cpu), memory: percent(load.memory), calls: load.calls };
+        let news = self.peer.load.is_none_or(|told| told.is_far_from(&load)) || self.peer.hears != hears;
+        if news {
+            self.peer.load = Some(load);
+            self.peer.hears = hears;
         }
         news
     }

@@ -8,23 +8,39 @@ use guthi_core::{
         engine::{self, Engine, Input},
         membership::{self, Installed, Out, Reason},
     },
-    wire::id::{Incarnation, Member},
+    wire::id::{Incarnation, Member, NodeId},
 };
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    clock::Clock,
     driver::Driver,
     observe,
     roster::{Agreed, Snapshot},
 };
-use crate::{Event, Status};
+use crate::{Event, JoinError, Rescue, Status};
 
 /// While somebody may have died, the files of the others are looked at so often, for a while.
 const LOOK_SOON: Duration = Duration::from_millis(20);
 const LOOK_SOON_MAX: Duration = Duration::from_secs(2);
 /// And then so often, as long as somebody is missing.
 const LOOK_LATER: Duration = Duration::from_millis(250);
+
+/// What users have asked of the membership, and wait for.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    fork: Vec<oneshot::Sender<Result<(), JoinError>>>,
+    dissolve: Vec<oneshot::Sender<Result<Rescue, JoinError>>>,
+    /// Whatever is held is to be rescued now.
+    rescue: bool,
+}
+
+impl Wishes {
+    fn forked(&mut self, result: Result<(), JoinError>) {
+        for reply in self.fork.drain(..) {
+            let _ = reply.send(result.clone());
+        }
+    }
+}
 
 impl Driver {
     // What the detector says is this node's own opinion: a peer is suspected by one, and fails for all.
@@ -52,9 +68,11 @@ impl Driver {
                 }
                 self.turn(peer.node, Status::Left, None);
             }
-            detector::Event::Answered { peer, rtt, .. } => {
+            detector::Event::Answered { peer, rtt, standing, vitals, .. } => {
+                let here = standing.filter(|standing| standing.at == self.engine.membership().view().at);
+                let hears = here.map(|_| self.named(vitals.hears));
                 if let Some(state) = self.peers.get_mut(peer.node) {
-                    self.dirty |= state.answered(rtt);
+                    self.dirty |= state.answered(rtt) | state.felt(vitals.load, hears);
                 }
             }
             detector::Event::Relink { node, patience } => self.relink(node, patience),
@@ -68,6 +86,12 @@ impl Driver {
             }
             detector::Event::Asked { .. } | detector::Event::Ignored { .. } => {}
         }
+    }
+
+    /// The members of the view that these bits stand for.
+    fn named(&self, bits: u64) -> Vec<NodeId> {
+        let members = (0..u64::BITS).zip(self.engine.membership().view().members());
+        members.filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, member)| member.node).collect()
     }
 
     fn accuse(&mut self, peer: Member, reason: detector::Reason) {
@@ -94,17 +118,23 @@ impl Driver {
             membership::Event::Installed(installed) => self.installed(installed),
             membership::Event::Excluded(_) => {
                 self.tell(Event::Excluded);
+                self.wishes.forked(Err(JoinError::Excluded));
                 self.over = true;
             }
-            membership::Event::Moved(_) => self.over = true,
+            membership::Event::Moved(_) => {
+                self.dissolved();
+                self.over = true;
+            }
             membership::Event::Isolated { missing } => self.tell(Event::Isolated { missing }),
-            membership::Event::Connected => self.tell(Event::Connected),
+            membership::Event::Connected => {
+                self.tell(Event::Connected);
+                self.wishes.forked(Err(JoinError::NotIsolated));
+            }
+            membership::Event::Rescue => self.wishes.rescue = true,
             membership::Event::ForeignLineage(lineage) => {
                 self.tell(Event::ForeignLineage { lineage: lineage.to_string() })
             }
-            // Nothing is held yet that could be lost.
-            membership::Event::Rescue
-            | membership::Event::Left
+            membership::Event::Left
             | membership::Event::Stand(_)
             | membership::Event::Wedged(_)
             | membership::Event::Active(_)
@@ -112,7 +142,13 @@ impl Driver {
         }
     }
 
-    fn installed(&mut self, Installed { joined, lost, .. }: Installed) {
+    fn installed(&mut self, Installed { at, before, joined, lost, .. }: Installed) {
+        if at.lineage != before.lineage {
+            // The handle that was waited with finds the view changed.
+            self.publish();
+            self.wishes.forked(Ok(()));
+            self.dissolved();
+        }
         for (member, reason) in lost {
             self.lost(member, reason);
         }
@@ -125,6 +161,44 @@ impl Driver {
             self.tell_of(member, |peer| if returned { Event::Recovered { peer } } else { Event::Joined { peer } });
         }
         self.look_soon();
+    }
+
+    // What users wish.
+
+    pub(super) fn fork(&mut self, reply: oneshot::Sender<Result<(), JoinError>>) {
+        if !self.engine.membership().is_isolated() {
+            let _ = reply.send(Err(JoinError::NotIsolated));
+            return;
+        }
+        self.wishes.fork.push(reply);
+        self.step(Input::Membership(membership::Command::Fork));
+    }
+
+    pub(super) fn dissolve(&mut self, reply: oneshot::Sender<Result<Rescue, JoinError>>) {
+        if !self.engine.membership().sees_another_lineage(self.clock.now()) {
+            let _ = reply.send(Err(JoinError::NoOtherLineage));
+            return;
+        }
+        self.wishes.dissolve.push(reply);
+        self.step(Input::Membership(membership::Command::Dissolve));
+    }
+
+    /// Whatever is held is written down, if it is asked for. Nothing can be held yet.
+    pub(super) fn rescue(&mut self) {
+        if std::mem::take(&mut self.wishes.rescue) {
+            self.step(Input::Membership(membership::Command::Hold(membership::Holdings::default())));
+        }
+    }
+
+    fn dissolved(&mut self) {
+        if self.wishes.dissolve.is_empty() {
+            return;
+        }
+        let rescue = Rescue { variables: 0 };
+        self.tell(Event::Dissolved { rescued: rescue.variables });
+        for reply in self.wishes.dissolve.drain(..) {
+            let _ = reply.send(Ok(rescue));
+        }
     }
 
     fn lost(&mut self, member: Member, reason: Reason) {
@@ -212,7 +286,10 @@ impl Driver {
         if let Some(Err(error)) = self.setup.presence.as_mut().map(|presence| presence.renew(me.incarnation)) {
             tracing::error!(%error, "the runtime directory cannot be written to");
         }
-        self.clock = Clock::start();
+        self.clock = self.clock.begin_anew();
+        if self.engine.membership().is_complete() {
+            self.setup.expect = 1;
+        }
         self.engine = Engine::new(me, self.setup.config(last), self.setup.seed ^ me.incarnation.0);
         for (key, value) in description {
             self.step(Input::Set { key, value });
@@ -250,6 +327,10 @@ impl super::driver::Setup {
         config.membership.window = self.window;
         config.membership.after = after;
         config.membership.born = self.born;
+        config.membership.expect = self.expect;
         config
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,10 @@ use futures::future::BoxFuture;
 use guthi_core::wire::id::Incarnation;
 use tokio::sync::mpsc;
 
-use super::clock;
+use super::{
+    clock::{self, Clock},
+    gauge::Gauge,
+};
 use crate::{
     BuildError,
     calls::pool::Pool,
@@ -49,6 +52,12 @@ pub(crate) trait World: Send + Sync {
 
     /// The seed of all chance in its protocols.
     fn seed(&self) -> u64;
+
+    /// The clock that its protocols live by, beginning now.
+    fn clock(&self) -> Clock;
+
+    /// What tells how busy the machine is.
+    fn gauge(&self) -> Gauge;
 }
 
 /// The world outside: sockets, threads, real time.
@@ -95,5 +104,13 @@ impl World for Outer {
 
     fn seed(&self) -> u64 {
         clock::seed()
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::of_machine()
+    }
+
+    fn gauge(&self) -> Gauge {
+        Gauge::of_machine()
     }
 }

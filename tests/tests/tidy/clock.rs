@@ -48,9 +48,10 @@ const LIST: &[Allowed] = &[
     allow("framework/src/network/memory/exchange.rs", "Instant::now", 1, "the clock of the fabric"),
     allow("framework/src/network/memory/mod.rs", "Instant::now", 1, "whether a parcel has arrived"),
     allow("framework/src/network/memory/mod.rs", "tokio::spawn", 1, "what carries parcels"),
-    allow("framework/src/runtime/clock.rs", "Instant::now", 1, "the clock of a node"),
+    allow("framework/src/runtime/clock.rs", "Instant::now", 2, "the clock of a node"),
     allow("framework/src/runtime/clock.rs", "getrandom", 1, "the seed of a node's protocols"),
     allow("framework/src/runtime/directory.rs", "getrandom", 1, "a name that no other process chooses"),
+    allow("framework/src/runtime/gauge.rs", "Instant::now", 1, "whether it is time to look at the machine again"),
     allow(
         "framework/src/runtime/driver.rs",
         "Instant::now",

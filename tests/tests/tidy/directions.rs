@@ -55,6 +55,8 @@ const UPWARD: &[Upward] = &[
     ("guthi::runtime", "guthi::api::error::JoinError", "joining fails where links are made"),
     ("guthi::runtime", "guthi::api::event::Event", "what the driver tells"),
     ("guthi::runtime", "guthi::api::peer::Peer", "what the driver knows of a peer"),
+    ("guthi::runtime", "guthi::api::peer::Load", "what the driver knows of a peer"),
+    ("guthi::runtime", "guthi::api::peer::Rescue", "what became of what a node gave up"),
     ("guthi::runtime", "guthi::api::peer::Status", "what the driver knows of a peer"),
     ("guthi::runtime::directory", "guthi::api::key::ClusterKey", "nodes on one machine share a key in a file"),
     ("guthi::network::admission", "guthi::api::key::ClusterKey", "32 bytes; what is done with them is there"),

@@ -65,6 +65,9 @@ async fn honest(world: &World) -> Honest {
         born: 0,
         fetch_peers: true,
         seed: 1,
+        clock: crate::runtime::clock::Clock::of_runtime(),
+        gauge: crate::runtime::gauge::Gauge::blind(),
+        expect: 1,
     };
     tokio::spawn(Driver::run(setup, end.events, inbox));
     Honest { id, _commands: commands }

@@ -57,10 +57,12 @@
 //! **Deviations and why.** Two-way silence only: an echo that is answered shows both directions alive, so a one-way cut
 //! looks like death to both sides.
 
+mod config;
 mod machine;
 mod message;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Command, Config, Event, Ignored, Machine, Reason, Status};
+pub use config::Config;
+pub use machine::{Command, Event, Ignored, Machine, Reason, Status};
 pub use message::{Load, Message, Vitals};

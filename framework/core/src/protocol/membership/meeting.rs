@@ -96,6 +96,12 @@ impl Machine {
         fresh.map(|hello| hello.rank).filter(|rank| rank.lineage.0 != self.view.at.lineage).max()
     }
 
+    /// Whether another lineage of the cluster is in sight, of whatever rank.
+    #[must_use]
+    pub fn sees_another_lineage(&self, now: Time) -> bool {
+        self.best_in_sight(now).is_some()
+    }
+
     /// Whether a lineage ranks below another, and so gives way to it.
     fn gives_way(&self, mine: Rank, other: Rank) -> bool {
         if self.config.bugs.has(Bug::RankTiesGiveWay) && mine.members == other.members {
