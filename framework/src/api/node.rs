@@ -114,7 +114,7 @@ impl Node {
         };
         let Some(agreed) = &snapshot.agreed else {
             let me = Member { id: self.inner.id, incarnation: self.inner.incarnation, name: self.inner.name.clone() };
-            return View { lineage: String::new(), epoch: 0, members: vec![me], isolated: false };
+            return View { lineage: String::new(), epoch: 0, members: vec![me], active: false, isolated: false };
         };
         let member = |member: guthi_core::wire::id::Member| Member {
             id: member.node,
@@ -125,6 +125,7 @@ impl Node {
             lineage: agreed.view.at.lineage.to_string(),
             epoch: agreed.view.at.epoch.0,
             members: agreed.view.members().map(member).collect(),
+            active: agreed.active,
             isolated: agreed.isolated,
         }
     }
@@ -149,14 +150,44 @@ impl Node {
     /// # Cancel safety
     /// Safe to drop.
     pub async fn wait_for(&self, members: usize) -> Result<View, JoinError> {
+        self.view_where(|view| view.members.len() >= members).await
+    }
+
+    /// Waits until the view differs from one that was seen, in anything that a [`View`] says; what came and went meanwhile
+    /// is passed over.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let mut view = node.view();
+    /// loop {
+    ///     println!("{} members", view.members.len());
+    ///     view = node.view_after(&view).await?;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`JoinError::Left`] once this node has left. It waits without end otherwise: put a timeout around it.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn view_after(&self, seen: &View) -> Result<View, JoinError> {
+        self.view_where(|view| view != seen).await
+    }
+
+    async fn view_where(&self, is_wanted: impl Fn(&View) -> bool) -> Result<View, JoinError> {
         let mut changes = self.inner.router.roster().changes();
         loop {
             changes.mark_unchanged();
+            if self.inner.router.roster().load().closed {
+                return Err(JoinError::Left);
+            }
             let view = self.view();
-            if view.members.len() >= members {
+            if is_wanted(&view) {
                 return Ok(view);
             }
-            if self.inner.router.roster().load().closed || changes.changed().await.is_err() {
+            if changes.changed().await.is_err() {
                 return Err(JoinError::Left);
             }
         }

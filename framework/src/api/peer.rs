@@ -127,6 +127,9 @@ pub struct View {
     pub epoch: u64,
     /// Who belongs to it, the oldest first; this node is one of them.
     pub members: Vec<Member>,
+    /// All that its excluded members were allowed to do has ended. What needs the agreement of a view is served from then
+    /// on, and never before.
+    pub active: bool,
     /// For a while now, too few voters answer: nothing that needs agreement can be done.
     pub isolated: bool,
 }

@@ -39,6 +39,7 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) view: View,
+    pub(crate) active: bool,
     pub(crate) isolated: bool,
 }
 

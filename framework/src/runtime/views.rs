@@ -309,8 +309,11 @@ impl Driver {
     pub(super) fn snapshot(&self) -> Snapshot {
         let membership = self.engine.membership();
         let mut snapshot = self.peers.snapshot();
-        snapshot.agreed =
-            Some(Arc::new(Agreed { view: membership.view().clone(), isolated: membership.is_isolated() }));
+        snapshot.agreed = Some(Arc::new(Agreed {
+            view: membership.view().clone(),
+            active: membership.is_active(self.clock.now()),
+            isolated: membership.is_isolated(),
+        }));
         snapshot
     }
 }

@@ -60,6 +60,22 @@ async fn a_node_that_is_killed_is_known_to_be_lost_at_once_and_fails_once() {
 }
 
 #[tokio::test]
+async fn a_view_is_active_once_whom_it_excludes_can_act_no_more() {
+    let mut cluster = Cluster::new(3).await;
+    cluster.advance(Duration::from_secs(5)).await;
+    let before = cluster.node(0).view();
+    assert!(before.active);
+    cluster.kill(2);
+    let killed = cluster.elapsed();
+    let next = within("the next view", cluster.node(0).view_after(&before)).await.unwrap();
+    assert_eq!((next.members.len(), next.active), (2, false), "it may be alive, and believe itself a member");
+    let last = within("the end of its leases", cluster.node(0).view_after(&next)).await.unwrap();
+    assert_eq!((last.epoch, last.members.len(), last.active), (next.epoch, 2, true));
+    // The last promise was made an echo interval ago at most, and holds for a second.
+    assert!(cluster.elapsed() - killed > Duration::from_millis(750), "{:?}", cluster.elapsed() - killed);
+}
+
+#[tokio::test]
 async fn a_node_comes_back_in_a_later_life() {
     let mut cluster = Cluster::new(3).await;
     for life in 2..5 {

@@ -68,9 +68,11 @@ async fn events_and_waiting_end_when_the_node_leaves() {
         let a = a.clone();
         async move { a.wait_for(2).await }
     });
+    let view = a.view();
     a.clone().leave().await.unwrap();
     assert!(within("the end", events.next()).await.is_none());
     assert_eq!(within("the end", waiting).await.unwrap(), Err(JoinError::Left));
+    assert_eq!(within("the end", a.view_after(&view)).await, Err(JoinError::Left));
     assert!(within("the end", a.events().next()).await.is_none());
 }
 
