@@ -4,7 +4,11 @@
 
 mod bare;
 mod call;
+mod failover;
+mod group;
+mod idle;
 mod map;
+mod member;
 mod process;
 
 use clap::{Parser, Subcommand};
@@ -13,7 +17,10 @@ use clap::{Parser, Subcommand};
 ///
 /// Every command prints a table and, with --json, one object.
 #[derive(Parser)]
-#[command(name = "bench", after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json")]
+#[command(
+    name = "bench",
+    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -25,9 +32,19 @@ enum Command {
     Call(call::Options),
     /// A map of a million tiny tasks, and of uneven work beside rayon.
     Map(map::Options),
+    /// How long it takes until all agree again after one was killed, stopped, or left, or ten were started.
+    Failover(failover::Options),
+    /// What nodes cost that do nothing.
+    Idle(idle::Options),
     /// The measuring process, started by the others.
     #[command(hide = true)]
     CallClient(call::ClientOptions),
+    /// A process that holds a connection, started by the others.
+    #[command(hide = true)]
+    Hold(failover::HoldOptions),
+    /// A process with a node that says what it sees, started by the others.
+    #[command(hide = true)]
+    Member(member::MemberOptions),
     /// The answering process, started by the others.
     #[command(hide = true)]
     Serve(process::ServeOptions),
@@ -37,7 +54,11 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Call(options) => call::run(&options),
         Command::Map(options) => map::run(&options),
+        Command::Failover(options) => failover::run(&options),
+        Command::Idle(options) => idle::run(&options),
         Command::CallClient(options) => call::client(&options),
+        Command::Hold(options) => failover::hold(&options),
+        Command::Member(options) => member::run(&options),
         Command::Serve(options) => process::serve(&options),
     }
 }
