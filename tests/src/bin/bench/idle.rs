@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     group::{Group, Setting},
     member::now,
+    process::load,
 };
 
 /// What follows from the start has ended by then.
@@ -48,6 +49,7 @@ struct Figures {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let load = load()?;
     let (before, began) = (Loopback::now()?, now());
     thread::sleep(WATCHED);
     let others = Loopback::now()?.since(&before).per_second(now() - began);
@@ -56,20 +58,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.json {
         let object = serde_json::json!({
             "seconds": options.seconds,
+            "load_before": load,
             "cpu_percent_goal": CPU_GOAL,
             "others": { "packets_sent": others.packets, "bytes_sent": others.bytes },
             "idle": figures,
         });
         println!("{}", serde_json::to_string_pretty(&object)?);
     } else {
-        print_table(&figures, &others, options);
+        print_table(&figures, &others, load, options);
     }
     Ok(())
 }
 
-fn print_table(figures: &[Figures], others: &Loopback, options: &Options) {
+fn print_table(figures: &[Figures], others: &Loopback, load: f64, options: &Options) {
     println!("what a node costs in a second, idle for {} s; local nodes, default timings", options.seconds);
-    println!("others sent {:.0} packets a second over the loopback interface\n", others.packets);
+    println!("before: load {load:.2}, {:.0} packets a second of others over the loopback interface\n", others.packets);
     println!(
         "{:>6}{:>12}{:>12}{:>8}{:>8}{:>12}{:>14}{:>12}",
         "nodes", "% of a core", "worst", "goal", "", "wake-ups", "packets sent", "bytes sent"

@@ -110,6 +110,12 @@ pub(crate) fn cluster() -> String {
     format!("bench-{}", std::process::id())
 }
 
+/// How many threads of this machine wanted a core in the last minute, on average.
+pub(crate) fn load() -> anyhow::Result<f64> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(averages.split(' ').next().context("an average")?.parse()?)
+}
+
 /// The value in the middle.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
