@@ -1,6 +1,8 @@
-//! What the outer tests share: nodes in this process, nodes in processes of their own, and functions of every sort.
+//! What the outer tests share: nodes in this process, nodes in processes of their own, networks that can be cut, and
+//! functions of every sort.
 
 pub mod cluster;
 pub mod functions;
 pub mod maps;
+pub mod netlab;
 pub mod process;

@@ -1,13 +1,17 @@
-//! Nodes in processes of their own, which can be killed and stopped.
+//! Nodes in processes of their own, which can be killed and stopped, and what they say.
 
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Instant,
 };
 
 use guthi::NodeId;
 use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::Home;
 
@@ -17,7 +21,48 @@ pub struct Worker {
     child: Child,
     /// Its node.
     pub id: NodeId,
+    log: Log,
 }
+
+/// What a worker has said so far, and when that was read.
+type Log = Arc<Mutex<Vec<(Instant, Line)>>>;
+
+/// What a worker prints after its id: one line of JSON for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Its node told of something.
+    Event(Told),
+    /// Its view is another one than before.
+    View(Seen),
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The word for it.
+    pub name: String,
+    /// The peer that it is about: its id, and which of its lives.
+    pub peer: Option<Life>,
+    /// What was noticed.
+    pub reason: Option<String>,
+}
+
+/// A view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The line of views that it belongs to.
+    pub lineage: String,
+    /// Its number there.
+    pub epoch: u64,
+    /// Who belongs to it, the oldest first.
+    pub members: Vec<Life>,
+    /// Too few voters answer.
+    pub isolated: bool,
+}
+
+/// The text of a node's id, and which of its lives it is.
+pub type Life = (String, u64);
 
 impl Worker {
     /// Starts one in a home and returns when it is linked with everybody who was there.
@@ -25,17 +70,26 @@ impl Worker {
     /// # Panics
     /// If it does not start.
     pub fn start(executable: impl AsRef<OsStr>, home: &Home) -> Self {
-        let mut child = Command::new(executable)
-            .arg(home.path())
-            // Its end ends the process, should this one die without a word.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the worker starts");
+        Self::spawn(Command::new(executable).arg("--runtime-dir").arg(home.path()))
+    }
+
+    /// Starts what this command says, with all the options that it needs, and returns like [`start`](Self::start).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn spawn(command: &mut Command) -> Self {
+        // Its end ends the process, should this one die without a word.
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the worker starts");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says who it is");
+        output.read_line(&mut line).expect("it says who it is");
         let id = line.trim().parse().expect("a node id");
-        Self { child, id }
+        let log = Log::default();
+        thread::spawn({
+            let log = log.clone();
+            move || listen(output, &log)
+        });
+        Self { child, id, log }
     }
 
     /// `kill -9`.
@@ -53,9 +107,46 @@ impl Worker {
         self.signal(Signal::CONT);
     }
 
+    /// The view that it has installed last, and since when.
+    #[must_use]
+    pub fn view(&self) -> Option<(Instant, Seen)> {
+        self.log().iter().rev().find_map(|(at, line)| match line {
+            Line::View(seen) => Some((*at, seen.clone())),
+            Line::Event(_) => None,
+        })
+    }
+
+    /// Everything that it was told, in order.
+    #[must_use]
+    pub fn told(&self) -> Vec<(Instant, Told)> {
+        let told = |(at, line): &(Instant, Line)| match line {
+            Line::Event(told) => Some((*at, told.clone())),
+            Line::View(_) => None,
+        };
+        self.log().iter().filter_map(told).collect()
+    }
+
+    /// Everything that it has said.
+    #[must_use]
+    pub fn said(&self) -> Vec<(Instant, Line)> {
+        self.log().clone()
+    }
+
+    fn log(&self) -> MutexGuard<'_, Vec<(Instant, Line)>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         rustix::process::kill_process(pid, signal).expect("the process is ours and not waited for");
+    }
+}
+
+/// Reads to the end, so that a worker never waits for its reader.
+fn listen(output: BufReader<ChildStdout>, log: &Log) {
+    for text in output.lines().map_while(Result::ok) {
+        let line = serde_json::from_str(&text).unwrap_or_else(|error| panic!("a worker said {text}: {error}"));
+        log.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), line));
     }
 }
 

@@ -1,28 +1,138 @@
-//! A node with awkward functions, for tests that kill and stop it: `worker RUNTIME_DIRECTORY`.
+//! A node with awkward functions, for tests that kill it, stop it and cut its network.
 //!
-//! It prints its id when it is linked with everybody, and ends with its standard input.
+//! It prints its id when it is linked with everybody, then a line of JSON for each event and each view, and ends with its
+//! standard input.
 
-use std::io::Read;
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
-use guthi::Node;
+use clap::{Parser, ValueEnum};
+use guthi::{Builder, ClusterKey, Event, Node, Quorum};
 use guthi_tests::{
     cluster::HANG,
     functions::{self, Counters},
+    process::{Line, Seen, Told},
 };
+use tokio::time::MissedTickBehavior;
+
+/// Nobody is told when a view changes, so it is looked at this often.
+const LOOK: Duration = Duration::from_millis(5);
+
+#[derive(Parser)]
+struct Options {
+    /// Finds the other nodes of this machine through this directory.
+    #[arg(long)]
+    runtime_dir: Option<PathBuf>,
+    /// Listens here.
+    #[arg(long)]
+    listen: Vec<String>,
+    /// Links with the node at this address.
+    #[arg(long)]
+    join: Vec<String>,
+    /// The key of the cluster.
+    #[arg(long, env = "GUTHI_KEY", hide_env_values = true)]
+    key: Option<ClusterKey>,
+    /// Its secret key is this byte, 32 times.
+    #[arg(long)]
+    identity: Option<u8>,
+    /// Who may go on when members are missing.
+    #[arg(long)]
+    quorum: Option<Who>,
+    /// What people call it.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Who {
+    Majority,
+    Any,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let directory = std::env::args_os().nth(1).ok_or_else(|| anyhow::anyhow!("which runtime directory?"))?;
-    let node = Node::local()
-        .runtime_dir(directory)
-        .cluster("test")
-        .workers(2)
-        .patience(HANG)
-        .functions(functions::all())
-        .state(Counters::default())
-        .start()
-        .await?;
-    println!("{}", node.id());
-    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    die_with_the_parent()?;
+    let builder = builder(Options::parse()).cluster("test").workers(2).patience(HANG);
+    let node = builder.functions(functions::all()).state(Counters::default()).start().await?;
+    let mut output = std::io::stdout();
+    writeln!(output, "{}", node.id())?;
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    tokio::select! {
+        ended = ended => drop(ended??),
+        told = tell(&node, &mut output) => told?,
+    }
     Ok(())
+}
+
+/// Who is stopped does not see its standard input end.
+fn die_with_the_parent() -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Ok(())
+}
+
+fn builder(options: Options) -> Builder {
+    let mut builder = match options.runtime_dir {
+        Some(directory) => Node::local().runtime_dir(directory),
+        None => Node::builder(),
+    };
+    builder = options.listen.into_iter().fold(builder, Builder::listen);
+    builder = options.join.into_iter().fold(builder, Builder::join);
+    if let Some(key) = options.key {
+        builder = builder.key(key);
+    }
+    if let Some(byte) = options.identity {
+        builder = builder.identity([byte; 32]);
+    }
+    if let Some(quorum) = options.quorum {
+        builder = builder.quorum(match quorum {
+            Who::Majority => Quorum::Majority,
+            Who::Any => Quorum::Any,
+        });
+    }
+    match options.name {
+        Some(name) => builder.name(name),
+        None => builder,
+    }
+}
+
+/// Prints what happens, without end.
+async fn tell(node: &Node, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut events = node.events();
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = None;
+    loop {
+        let view = seen(node);
+        if shown.as_ref() != Some(&view) {
+            print(output, &Line::View(view.clone()))?;
+            shown = Some(view);
+        }
+        tokio::select! {
+            Some(event) = events.next() => print(output, &Line::Event(told(&event)))?,
+            _ = looks.tick() => {}
+        }
+    }
+}
+
+fn print(output: &mut impl Write, line: &Line) -> anyhow::Result<()> {
+    writeln!(output, "{}", serde_json::to_string(line)?)?;
+    Ok(())
+}
+
+fn told(event: &Event) -> Told {
+    let peer = event.peer();
+    Told {
+        name: event.name().into(),
+        peer: peer.map(|peer| (peer.id.to_string(), peer.incarnation.0)),
+        reason: peer.and_then(|peer| peer.reason.clone()),
+    }
+}
+
+fn seen(node: &Node) -> Seen {
+    let view = node.view();
+    let members = view.members.iter().map(|member| (member.id.to_string(), member.incarnation.0));
+    Seen { lineage: view.lineage, epoch: view.epoch, members: members.collect(), isolated: view.isolated }
 }

@@ -10,7 +10,8 @@ use guthi_tests::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+use super::WORKER;
+
 /// The figures that nodes have unless told otherwise.
 const ECHO_INTERVAL: Duration = Duration::from_millis(250);
 const ECHO_TIMEOUT: Duration = Duration::from_secs(2);
