@@ -32,6 +32,7 @@ use rustix::{
 const PREFIX: &str = "guthi-lab-";
 /// Where `ip netns` keeps them.
 const NAMESPACES: &str = "/run/netns";
+const NEEDS: &str = "it takes root, and the packages iproute2 and nftables";
 /// A datagram within the bridge takes some hundredths of a millisecond.
 const DATAGRAM_MAX: Duration = Duration::from_millis(200);
 
@@ -79,9 +80,11 @@ impl Lab {
     pub fn or_skip(hosts: usize) -> Option<Self> {
         match Self::new(hosts) {
             Ok(lab) => Some(lab),
-            Err(lack) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("there can be no lab: {lack}"),
+            Err(lack) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+                panic!("there can be no lab: {lack} ({NEEDS})")
+            }
             Err(lack) => {
-                eprintln!("skipped, since there can be no network of namespaces here: {lack}");
+                eprintln!("skipped, since there can be no network of namespaces here: {lack} ({NEEDS})");
                 None
             }
         }

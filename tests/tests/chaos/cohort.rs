@@ -60,7 +60,7 @@ impl Cohort {
             cohort.workers.push(worker);
         }
         cohort.wait("all are members", Self::is_one);
-        cohort.print("all are members", began);
+        cohort.print(&format!("until {size} are members"), began);
         cohort
     }
 
@@ -217,8 +217,8 @@ impl Cohort {
     /// Whether one does not hear another, as far as it was told.
     pub(crate) fn misses(&self, one: usize, other: usize) -> bool {
         let id = self.workers[other].id.to_string();
-        let told = self.workers[one].told().into_iter().map(|(_, told)| told);
-        let last = told.filter(|told| told.peer.as_ref().is_some_and(|(about, _)| *about == id)).last();
+        let mut told = self.workers[one].told().into_iter().map(|(_, told)| told);
+        let last = told.rfind(|told| told.peer.as_ref().is_some_and(|(about, _)| *about == id));
         last.is_some_and(|told| ["suspected", "failed", "left"].contains(&told.name.as_str()))
     }
 

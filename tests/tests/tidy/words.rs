@@ -36,6 +36,7 @@ const LIST: &[Allowed] = &[
     allow("tests/src/bin/bench/idle.rs", "sleep", 2, "what it costs to do nothing for a time"),
     allow("tests/src/cluster.rs", "sleep", 2, "the two `eventually`"),
     allow("tests/src/functions.rs", "sleep", 4, "functions that take long"),
+    allow("tests/tests/chaos/cohort.rs", "sleep", 2, "its own `eventually`, and how long a cut lasts"),
 ];
 
 #[test]
