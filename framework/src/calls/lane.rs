@@ -31,6 +31,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apart::Apart,
     executor::{Executor, Request, Sink, Ticket},
     function::{Input, Registered, Run},
     message::{Answer, CallHeader, Format, Named, Refusal, flags},
@@ -40,7 +41,7 @@ use super::{
     sleep_until,
     spin::Spin,
 };
-use crate::network::{ConnectionId, Network, Protocol, Stream, buffer::ReadBuffer};
+use crate::network::{ConnectionId, Network, Protocol, Stream, admission::Tag, buffer::ReadBuffer};
 
 const READ_BYTES: usize = 64 * 1024;
 /// What one large payload is written in: other streams of the connection get their turn between two of them.
@@ -66,6 +67,8 @@ const UNDELIVERED_UNIT_BYTES: usize = 1024;
 pub(crate) struct Lane {
     peer: NodeId,
     connection: ConnectionId,
+    tag: Tag,
+    apart: Apart,
     network: Arc<dyn Network>,
     /// Where the lane's own tasks run: the network thread.
     spawner: tokio::runtime::Handle,
@@ -115,12 +118,15 @@ impl Lane {
     pub(crate) fn new(
         peer: NodeId,
         connection: ConnectionId,
+        tag: Tag,
         network: Arc<dyn Network>,
         executor: Arc<Executor>,
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             connection,
+            tag,
+            apart: Apart::default(),
             network,
             spawner: tokio::runtime::Handle::current(),
             executor,
@@ -298,13 +304,20 @@ impl Lane {
 
     async fn send_apart(&self, kind: Kind, flags: u16, id: u64, body: &[u8]) -> io::Result<()> {
         let _turn = self.bulk_sending.acquire().await.map_err(io::Error::other)?;
-        let mut stream = self.network.open(self.connection, Protocol::Bulk).await?;
+        let connection = self.apart.connection().await.unwrap_or(self.connection);
+        let mut stream = self.network.open(connection, Protocol::Bulk).await?;
+        stream.write_all(&self.tag.0).await?;
         stream.write_all(&frame::header(kind, flags, id, body.len())).await?;
         for chunk in body.chunks(BULK_WRITE_BYTES) {
             stream.write_all(chunk).await?;
         }
         stream.flush().await?;
         stream.shutdown().await
+    }
+
+    /// The connection on which large payloads leave.
+    pub(crate) const fn apart(&self) -> &Apart {
+        &self.apart
     }
 
     /// Takes a large payload that the peer sends on a stream of its own.
@@ -321,6 +334,12 @@ impl Lane {
     }
 
     async fn read_apart(self: &Arc<Self>, mut stream: Stream) -> io::Result<()> {
+        // It may come on any connection with the peer, also on one that was meant for an earlier link.
+        let mut tag = Tag([0; 16]);
+        patiently(stream.read_exact(&mut tag.0)).await?;
+        if tag != self.tag {
+            return Err(io::Error::other("it belongs to another link"));
+        }
         let mut header = [0; frame::HEADER_BYTES];
         patiently(stream.read_exact(&mut header)).await?;
         // The length is checked, and room for it reserved in the peer's share, before anything is allocated.
@@ -335,6 +354,7 @@ impl Lane {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => end += read,
             }
+            self.heard.store(true, Ordering::Relaxed);
         }
         match frame.kind {
             Kind::Reply => self.complete(frame.id, Answer::take_whole(frame.flags, body)),

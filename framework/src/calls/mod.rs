@@ -6,6 +6,7 @@
 //! caller -> Pending slot + Outbox -> writer task -> network -> reader task -> Executor -> Outbox -> ... -> Pending slot -> caller
 //! ```
 
+pub(crate) mod apart;
 pub(crate) mod executor;
 pub(crate) mod function;
 pub(crate) mod lane;

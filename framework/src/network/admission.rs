@@ -46,6 +46,23 @@ pub(crate) struct Credentials {
     pub(crate) keys: Vec<ClusterKey>,
 }
 
+/// Names one link to its two ends, and to nobody else. What travels on another connection says by it where it belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) [u8; 16]);
+
+impl std::fmt::Debug for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tag")
+    }
+}
+
+/// Who is at the other end of a connection that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) member: Member,
+    pub(crate) tag: Tag,
+}
+
 /// Why a connection was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -105,7 +122,7 @@ pub(crate) async fn admit(
     connection: &Connection,
     links: &Links,
     stream: &mut Stream,
-) -> Result<Member, Refused> {
+) -> Result<Admitted, Refused> {
     let handshake = Handshake { credentials, connection, links, stream };
     match tokio::time::timeout(TIMEOUT, handshake.run()).await {
         Ok(result) => result,
@@ -121,7 +138,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn run(mut self) -> Result<Member, Refused> {
+    async fn run(mut self) -> Result<Admitted, Refused> {
         let mine = Hello {
             cluster: cluster_tag(&self.credentials.cluster),
             nonce: nonce()?,
@@ -155,7 +172,8 @@ impl Handshake<'_> {
         } else {
             self.as_listener(&mine, &theirs, peer).await
         };
-        result.map(|()| peer)
+        let nonces = if self.connection.dialled { [mine.nonce, theirs.nonce] } else { [theirs.nonce, mine.nonce] };
+        result.map(|()| Admitted { member: peer, tag: Tag::of(nonces) })
     }
 
     async fn as_dialler(&mut self, mine: &Hello, theirs: &Hello, peer: Member) -> Result<(), Refused> {
@@ -307,6 +325,14 @@ fn cluster_tag(cluster: &str) -> [u8; 16] {
     *hash.first_chunk().expect("a hash has 32 bytes")
 }
 
+impl Tag {
+    /// Nobody else has seen both nonces: they travel encrypted, between two ends that have proven who they are.
+    fn of([dialler, listener]: [[u8; 32]; 2]) -> Self {
+        let hash = blake3::derive_key("guthi 2026 link tag", &[dialler, listener].concat());
+        Self(*hash.first_chunk().expect("a hash has 32 bytes"))
+    }
+}
+
 fn nonce() -> Result<[u8; 32], Refused> {
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce).map_err(|error| Refused::Other(error.to_string()))?;
@@ -325,12 +351,12 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Candidates {
-    admitted: Option<Admitted>,
+    admitted: Option<Candidate>,
     proving: BTreeSet<ConnectionId>,
 }
 
 #[derive(Debug)]
-struct Admitted {
+struct Candidate {
     connection: ConnectionId,
     incarnation: Incarnation,
     /// The number of the peer's proof.
@@ -396,7 +422,7 @@ impl Links {
 
 impl Candidates {
     fn admit(&mut self, connection: &Connection, peer: Member, proof: u64) {
-        self.admitted = Some(Admitted { connection: connection.id, incarnation: peer.incarnation, proof });
+        self.admitted = Some(Candidate { connection: connection.id, incarnation: peer.incarnation, proof });
     }
 
     fn is_link(&self, connection: ConnectionId) -> bool {

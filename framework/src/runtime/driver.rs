@@ -31,6 +31,7 @@ use tokio::{
 };
 
 use super::{
+    aparts::Aparts,
     clock::Clock,
     directory::{Presence, Processes},
     errands::{self, Errands, Waiter},
@@ -46,7 +47,7 @@ use crate::{
     network::{
         self, Connection, ConnectionId, DialError, Network, Protocol, Stream,
         address::Address,
-        admission::{Credentials, Links, Refused},
+        admission::{Admitted, Credentials, Links, Refused},
     },
 };
 
@@ -142,6 +143,7 @@ pub(crate) struct Driver {
     pub(super) errands: Errands,
     links: Arc<Links>,
     pub(super) connections: BTreeMap<ConnectionId, Pending>,
+    pub(super) apart: Aparts,
     pub(super) peers: Peers,
     /// Who asked to be told when the connection is admitted.
     waiting: BTreeMap<ConnectionId, (Address, Waiter)>,
@@ -164,13 +166,25 @@ pub(crate) struct Driver {
 
 /// A connection, admitted or not.
 pub(super) struct Pending {
-    connection: Connection,
+    pub(super) connection: Connection,
     since: Instant,
-    admitted: bool,
+    pub(super) admitted: bool,
     /// The control stream has been opened: a second one is refused.
     handshaking: bool,
     /// The lane came before the admission was known here.
     early_lane: Option<Stream>,
+    pub(super) purpose: Purpose,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be a link, if it is admitted.
+    Link,
+    /// To carry large payloads beside a link. It needs no admission: each payload says to which link it belongs.
+    Apart,
+    /// One of the two, as the end of a dial will tell.
+    Undecided,
 }
 
 impl Driver {
@@ -236,6 +250,7 @@ impl Driver {
             errands,
             links,
             connections: BTreeMap::new(),
+            apart: Aparts::default(),
             peers: Peers::default(),
             waiting: BTreeMap::new(),
             greeting: BTreeMap::new(),
@@ -331,7 +346,7 @@ impl Driver {
     // Time.
 
     fn deadline(&self) -> Instant {
-        let admissions = self.connections.values().filter(|pending| !pending.admitted);
+        let admissions = self.connections.values().filter(|it| !it.admitted && it.purpose != Purpose::Apart);
         let admissions = admissions.map(|pending| pending.since + ADMISSION_MAX);
         let engine = self.engine.deadline().map(|at| self.clock.instant(at));
         let leaving = self.leaving.as_ref().map(|(_, until)| *until);
@@ -356,7 +371,8 @@ impl Driver {
 
     fn close_strangers(&mut self) {
         let now = Instant::now();
-        let late = |pending: &&mut Pending| !pending.admitted && now - pending.since >= ADMISSION_MAX;
+        let stranger = |pending: &Pending| !pending.admitted && pending.purpose != Purpose::Apart;
+        let late = |pending: &&mut Pending| stranger(pending) && now - pending.since >= ADMISSION_MAX;
         for pending in self.connections.values_mut().filter(late) {
             // Asked again after another period, should it still be there.
             pending.since = now;
@@ -382,9 +398,11 @@ impl Driver {
             admitted: false,
             handshaking: dialled,
             early_lane: None,
+            purpose: self.apart.purpose(&connection),
         };
+        let admit = dialled && pending.purpose == Purpose::Link;
         self.connections.insert(connection.id, pending);
-        if dialled {
+        if admit {
             self.errands.admit(connection, None);
         }
     }
@@ -400,14 +418,9 @@ impl Driver {
                 pending.early_lane = Some(stream);
             }
             Protocol::Calls if !pending.connection.dialled => self.lane_opened(id, Ok(stream)),
-            Protocol::Bulk if pending.admitted => {
-                let link = self.peers.link(pending.connection.peer).filter(|link| link.connection == id);
-                if let Some(lane) = link.and_then(|link| link.lane.as_ref()) {
-                    lane.receive_apart(stream);
-                }
-            }
+            Protocol::Bulk => self.inbound_apart(id, stream),
             // A stream that nobody may open is dropped, which resets it.
-            Protocol::Control | Protocol::Calls | Protocol::Bulk => {
+            Protocol::Control | Protocol::Calls => {
                 tracing::debug!(peer = ?pending.connection.peer, protocol = protocol.name(), "refused a stream");
             }
         }
@@ -415,8 +428,8 @@ impl Driver {
 
     fn input(&mut self, input: errands::Input) {
         match input {
-            errands::Input::Admitted { connection, result: Ok(member), stream } => {
-                self.admitted(&connection, member, stream);
+            errands::Input::Admitted { connection, result: Ok(admitted), stream } => {
+                self.admitted(&connection, admitted, stream);
             }
             errands::Input::Admitted { connection, result: Err(refused), .. } => self.refused(&connection, refused),
             errands::Input::Packet { connection, packet } => {
@@ -429,6 +442,8 @@ impl Driver {
                 self.setup.network.close(connection);
                 self.unlinked(connection, &reason);
             }
+            errands::Input::ApartWanted { link } => self.apart_wanted(link),
+            errands::Input::ApartDialled { link, node, result } => self.apart_dialled(link, node, result),
             errands::Input::LaneOpened { connection, result } => self.lane_opened(connection, result),
             errands::Input::Connected { address, waiter, result } => self.connect_ended(address, waiter, result),
             errands::Input::Dialled { node, result: Err(error) } => self.unreachable(node, &error.to_string()),
@@ -437,7 +452,7 @@ impl Driver {
         }
     }
 
-    fn admitted(&mut self, connection: &Connection, member: Member, stream: Stream) {
+    fn admitted(&mut self, connection: &Connection, Admitted { member, tag }: Admitted, stream: Stream) {
         let id = connection.id;
         let Some(pending) = self.connections.get_mut(&id) else { return };
         if !self.links.is_link(id, member.node) {
@@ -450,7 +465,7 @@ impl Driver {
             self.drop_link(old, "a newer link took its place");
         }
         let control = Arc::new(Outbox::default());
-        let link = Link { member, connection: id, control: control.clone(), lane: None, wants_peers: false };
+        let link = Link { member, connection: id, tag, control: control.clone(), lane: None, wants_peers: false };
         self.peers.enter(member).link = Some(link);
         self.dirty = true;
         self.errands.run_control(id, control, stream);
@@ -507,7 +522,8 @@ impl Driver {
             Ok(stream) => stream,
             Err(error) => return self.unlinked(id, &format!("no lane could be opened: {error}")),
         };
-        let lane = Lane::new(member.node, id, self.setup.network.clone(), self.setup.executor.clone());
+        let (network, executor) = (self.setup.network.clone(), self.setup.executor.clone());
+        let lane = Lane::new(member.node, id, link.tag, network, executor);
         link.lane = Some(lane.clone());
         self.dirty = true;
         self.errands.run_lane(id, lane, stream);
@@ -520,6 +536,9 @@ impl Driver {
         let Some(pending) = self.connections.remove(&id) else { return };
         let peer = pending.connection.peer;
         self.links.forget(id, peer);
+        if let Some(lane) = self.peers.link(peer).and_then(|link| link.lane.as_ref()) {
+            lane.apart().closed(id);
+        }
         if let Some((address, waiter)) = self.waiting.remove(&id) {
             let (address, reason) = (address.to_string(), format!("the connection was closed: {reason}"));
             let _ = waiter.send(Err(JoinError::Unreachable { address, reason }));
@@ -542,11 +561,12 @@ impl Driver {
         if self.peers.unlink(node, id, reason).is_some() {
             self.links.forget(id, node);
             self.setup.network.close(id);
+            self.close_apart(node);
             self.dirty = true;
         }
     }
 
-    fn linked_over(&self, id: ConnectionId) -> Option<Member> {
+    pub(super) fn linked_over(&self, id: ConnectionId) -> Option<Member> {
         let node = self.connections.get(&id)?.connection.peer;
         self.peers.link(node).filter(|link| link.connection == id).map(|link| link.member)
     }

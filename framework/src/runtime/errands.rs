@@ -22,12 +22,14 @@ use crate::{
     network::{
         Connection, ConnectionId, DialError, Network, Protocol, Stream,
         address::Address,
-        admission::{self, Credentials, Links, Refused},
+        admission::{self, Admitted, Credentials, Links, Refused},
         buffer::ReadBuffer,
     },
 };
 
 const INPUTS_QUEUED_MAX: usize = 1024;
+/// How long a second connection may take to be made.
+const APART_MAX: Duration = Duration::from_secs(10);
 /// How long the last words of a refusal may take.
 const REFUSAL_GRACE: Duration = Duration::from_millis(200);
 
@@ -38,7 +40,7 @@ pub(super) type Waiter = oneshot::Sender<Result<NodeId, JoinError>>;
 pub(super) enum Input {
     Admitted {
         connection: Connection,
-        result: Result<Member, Refused>,
+        result: Result<Admitted, Refused>,
         stream: Stream,
     },
     Packet {
@@ -56,6 +58,16 @@ pub(super) enum Input {
     LaneEnded {
         connection: ConnectionId,
         reason: String,
+    },
+    /// A second connection is wanted beside that of a link.
+    ApartWanted {
+        link: ConnectionId,
+    },
+    /// An attempt to make one has ended.
+    ApartDialled {
+        link: ConnectionId,
+        node: NodeId,
+        result: Result<Connection, DialError>,
     },
     /// Somebody asked for a link with whoever is at an address.
     Connected {
@@ -120,6 +132,17 @@ impl Errands {
         });
     }
 
+    /// Makes a second connection beside that of a link.
+    pub(super) fn dial_apart(&self, link: ConnectionId, node: NodeId, addresses: Vec<String>) {
+        let dialling = self.network.dial(addresses.clone(), Some(node));
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let late = DialError::Unreachable { addresses, reason: format!("no answer within {APART_MAX:?}") };
+            let result = tokio::time::timeout(APART_MAX, dialling).await.unwrap_or(Err(late));
+            let _ = inputs.send(Input::ApartDialled { link, node, result }).await;
+        });
+    }
+
     /// Runs the admission on a control stream that is here already, or is opened now.
     pub(super) fn admit(&self, connection: Connection, stream: Option<Stream>) {
         let (network, inputs, links) = (self.network.clone(), self.inputs.clone(), self.links.clone());
@@ -168,7 +191,17 @@ impl Errands {
     pub(super) fn run_lane(&self, id: ConnectionId, lane: Arc<Lane>, stream: Stream) {
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
-            let reason = lane.run(stream).await;
+            let asking = async {
+                loop {
+                    lane.apart().asked().await;
+                    let _ = inputs.send(Input::ApartWanted { link: id }).await;
+                    lane.apart().answered().await;
+                }
+            };
+            let reason = tokio::select! {
+                reason = lane.clone().run(stream) => reason,
+                () = asking => unreachable!("it asks as long as the lane runs"),
+            };
             let _ = inputs.send(Input::LaneEnded { connection: id, reason }).await;
         });
     }

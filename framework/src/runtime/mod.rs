@@ -1,5 +1,6 @@
 //! The driver and what it needs from the world: a place to run, a clock, a directory.
 
+mod aparts;
 pub(crate) mod clock;
 pub(crate) mod directory;
 pub(crate) mod driver;

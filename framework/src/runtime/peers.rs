@@ -23,7 +23,7 @@ use super::roster::{Route, Snapshot};
 use crate::{
     Load, Peer, Status,
     calls::{lane::Lane, outbox::Outbox},
-    network::ConnectionId,
+    network::{ConnectionId, admission::Tag},
 };
 
 /// All peers, linked or not.
@@ -52,6 +52,7 @@ pub(super) struct State {
 pub(super) struct Link {
     pub(super) member: Member,
     pub(super) connection: ConnectionId,
+    pub(super) tag: Tag,
     pub(super) control: Arc<Outbox>,
     pub(super) lane: Option<Arc<Lane>>,
     /// The peer has asked for this node's peers, and is told once it is ready itself: so of two that join at once, the

@@ -40,6 +40,41 @@ async fn thousands_of_calls_at_once_are_all_answered() {
     drop(server);
 }
 
+/// How many TCP connections this process has at the port on which a node listens.
+#[cfg(target_os = "linux")]
+fn connections(node: &guthi::Node) -> usize {
+    const ESTABLISHED: &str = "01";
+    let address = node.addresses()[0].to_string();
+    let port: u16 = address.split('/').skip_while(|part| *part != "tcp").nth(1).unwrap().parse().unwrap();
+    let local = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[1].ends_with(&local) && row[3] == ESTABLISHED).count()
+}
+
+/// So an echo does not wait for what the kernel has taken of a large payload.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn large_payloads_have_a_connection_of_their_own() {
+    let home = Home::new();
+    let (server, _) = home.server().await;
+    let caller = home.caller().await;
+    members(&server, 2).await;
+    assert_eq!(caller.call::<length>("xxxxx".into()).await, Ok(5));
+    let at_both = || (connections(&server), connections(&caller));
+    assert_eq!(at_both(), (1, 0), "the link");
+    assert_eq!(caller.call::<length>("x".repeat(1 << 20)).await, Ok(1 << 20));
+    assert_eq!(at_both(), (2, 0), "and one for what the caller sends");
+    assert_eq!(caller.call::<letters>(1 << 20).await.map(|text| text.len()), Ok(1 << 20));
+    assert_eq!(at_both(), (2, 1), "and one for what the server sends");
+    assert_eq!(caller.call::<letters>(1 << 20).await.map(|text| text.len()), Ok(1 << 20));
+    assert_eq!(at_both(), (2, 1), "made once");
+    let id = caller.id();
+    within("leaving", caller.leave()).await.unwrap();
+    guthi_tests::cluster::eventually("all are closed", || connections(&server) == 0).await;
+    assert!(server.peers().iter().any(|peer| peer.id == id));
+}
+
 #[tokio::test]
 async fn large_payloads_travel_both_ways_and_small_calls_do_not_wait_for_them() {
     let home = Home::new();

@@ -7,6 +7,7 @@ use guthi_core::wire::{
     frame::{self, Kind},
     id::{Incarnation, Member, NodeId},
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -18,7 +19,7 @@ use crate::{
     ClusterKey,
     network::{
         Connection, ConnectionId, Stream,
-        admission::{Credentials, Links, Refused, admit},
+        admission::{Credentials, Links, Refused, Tag, admit},
     },
 };
 
@@ -29,6 +30,8 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 struct Side {
     credentials: Credentials,
     links: Links,
+    /// Of the links that it was let into.
+    tags: Mutex<Vec<Tag>>,
 }
 
 type Outcome = Result<Member, Refused>;
@@ -37,7 +40,11 @@ impl Side {
     fn new(node: u8, cluster: &str, keys: &[u8]) -> Self {
         let me = Member { node: NodeId([node; 32]), incarnation: Incarnation(u64::from(node)) };
         let keys = keys.iter().map(|key| self::key(*key)).collect();
-        Self { credentials: Credentials { me, cluster: cluster.into(), keys }, links: Links::default() }
+        Self {
+            credentials: Credentials { me, cluster: cluster.into(), keys },
+            links: Links::default(),
+            tags: Mutex::default(),
+        }
     }
 
     fn node(&self) -> NodeId {
@@ -47,7 +54,11 @@ impl Side {
     async fn admit(&self, connection: u64, peer: NodeId, dialled: bool, stream: DuplexStream) -> Outcome {
         let connection = Connection { id: ConnectionId(connection), peer, dialled, address: "test".into() };
         let mut stream: Stream = Box::pin(stream);
-        admit(&self.credentials, &connection, &self.links, &mut stream).await
+        let admitted = admit(&self.credentials, &connection, &self.links, &mut stream).await;
+        admitted.map(|admitted| {
+            self.tags.lock().push(admitted.tag);
+            admitted.member
+        })
     }
 
     fn holds(&self, connection: u64, peer: NodeId) -> bool {
@@ -72,6 +83,9 @@ async fn meet(dialler: &Side, listener: &Side, connection: u64) -> (Outcome, Out
 fn assert_linked(a: &Side, b: &Side, connection: u64, outcome: (Outcome, Outcome)) {
     assert_eq!(outcome, (Ok(b.credentials.me), Ok(a.credentials.me)));
     assert!(a.holds(connection, b.node()) && b.holds(connection, a.node()));
+    let tags = [a, b].map(|side| side.tags.lock().clone());
+    assert!(tags[0].last().is_some() && tags[0].last() == tags[1].last(), "both ends name their link alike");
+    assert!(tags[0].iter().filter(|tag| Some(*tag) == tags[0].last()).count() == 1, "and no two links alike");
 }
 
 /// The messages as they are on the wire, written down a second time so that a change of theirs shows.

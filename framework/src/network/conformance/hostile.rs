@@ -25,7 +25,7 @@ use crate::{
     },
     network::{
         Connection, Event, Network, Protocol, Stream,
-        admission::{Credentials, Links, admit},
+        admission::{Credentials, Links, Tag, admit},
         memory::Hub,
     },
     runtime::{
@@ -78,6 +78,7 @@ struct Hostile {
     network: Arc<dyn Network>,
     events: mpsc::Receiver<Event>,
     connection: Connection,
+    tag: Tag,
     control: Stream,
     lane: Stream,
 }
@@ -91,12 +92,12 @@ impl Hostile {
         end.connected().await;
         let mut control = end.network.open(connection.id, Protocol::Control).await.unwrap();
         let credentials = credentials(end.network.id(), u64::from(seed));
-        admit(&credentials, &connection, &Links::default(), &mut control).await.unwrap();
+        let tag = admit(&credentials, &connection, &Links::default(), &mut control).await.unwrap().tag;
         let mut lane = end.network.open(connection.id, Protocol::Calls).await.unwrap();
         let mut open = Vec::new();
         frame::put_empty(&mut open, Kind::Open, 0);
         lane.write_all(&open).await.unwrap();
-        let mut hostile = Self { network: end.network, events: end.events, connection, control, lane };
+        let mut hostile = Self { network: end.network, events: end.events, connection, tag, control, lane };
         // It answers no echo, which the node puts up with for a while.
         hostile.assert_linked("it is let in").await;
         hostile
@@ -290,8 +291,16 @@ async fn streams_that_nobody_asked_for_are_refused_and_the_link_stays() {
         }
         // A payload beyond all bounds is refused as soon as its header is read.
         let mut bulk = hostile.network.open(hostile.connection.id, Protocol::Bulk).await.unwrap();
-        bulk.write_all(&huge()).await.unwrap();
+        bulk.write_all(&[&hostile.tag.0[..], &huge()].concat()).await.unwrap();
         ends(bulk).await;
+        // One for another link is refused when its tag is read, on this connection and on another.
+        let address = format!("/memory/{}", honest.id);
+        let second = hostile.network.dial(vec![address], Some(honest.id)).await.unwrap();
+        for connection in [hostile.connection.id, second.id] {
+            let mut bulk = hostile.network.open(connection, Protocol::Bulk).await.unwrap();
+            bulk.write_all(&[7; 16]).await.unwrap();
+            ends(bulk).await;
+        }
         // So many that say nothing are kept waiting for, and no more.
         let mut silent = Vec::new();
         for _ in 0..200 {

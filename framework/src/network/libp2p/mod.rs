@@ -37,7 +37,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the interfaces of the machine may take to be listed.
 const WILDCARD_ADDRESSES_MAX: Duration = Duration::from_millis(50);
 const COMMANDS_QUEUED_MAX: usize = 1024;
-const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// A link, one for large payloads from each side, and as many again while a link is made anew.
+const CONNECTIONS_PER_PEER_MAX: u32 = 6;
 const CONNECTIONS_PENDING_MAX: u32 = 64;
 const CONNECTIONS_MAX: u32 = 2048;
 
