@@ -680,6 +680,11 @@ impl Machine {
             let astray = peer.standing.is_none_or(|standing| standing.at != here);
             peer.astray_from = astray.then_some(grace);
         }
+        // What was said in a lineage that is left does not mean that it is in sight.
+        let old = before.at.lineage;
+        if old != here.lineage {
+            self.peers.values_mut().for_each(|peer| peer.hello = peer.hello.filter(|hello| !hello.is_of(old)));
+        }
         // Dead is dead; what the files said leads on from the view before, and is asked for again before it is acted on.
         let view = &self.view;
         self.files.retain(|member, file| file.dead && view.has(*member));

@@ -24,6 +24,12 @@ pub(super) struct Hello {
     pub(super) until: Time,
 }
 
+impl Hello {
+    pub(super) fn is_of(&self, lineage: Lineage) -> bool {
+        self.rank.lineage.0 == lineage
+    }
+}
+
 /// The last member of a lineage is on its way into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Move {

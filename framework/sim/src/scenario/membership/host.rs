@@ -99,6 +99,8 @@ impl Host for MembershipHost {
             }
             return;
         }
+        // Others have perhaps given it copies, which it knows before anything else.
+        self.hold(now, out);
         match input {
             Input::Linked(member) => {
                 self.node.linked(now, member, out);

@@ -283,6 +283,23 @@ fn nobody_forks_from_a_view_that_somebody_alive_is_beyond() {
     assert!(scene.events.iter().any(|(who, event)| *who == B && matches!(event, Event::Excluded(_))));
 }
 
+/// Seed 0x3283 of `membership-any`: what a dead member had said in the old lineage made that a lineage in sight, and since
+/// nobody goes back to what it has left, the fork ended its own life.
+#[test]
+fn who_forks_does_not_run_after_what_was_said_before() {
+    let mut scene = Scene::new(any());
+    scene.start_after(A, Config { after: Epoch(1), ..any() });
+    scene.start(B);
+    scene.pass(ms(800));
+    assert_eq!(scene.members_at(B), [A, B]);
+    // It is not known yet that A is gone, and what it said is fresh.
+    scene.machines.remove(&A);
+    scene.command(B, dead(A, None));
+    scene.pass(ms(1500));
+    assert_eq!(scene.members_at(B), [B]);
+    assert!(!scene.events.iter().any(|(who, event)| *who == B && matches!(event, Event::Moved(_))));
+}
+
 /// Who agreed to a fork and was cut from it before it heard that it had come to be: nobody tells it, but it sees.
 #[test]
 fn who_was_left_behind_by_its_own_fork_begins_anew() {
