@@ -84,6 +84,11 @@ impl Presence {
         self.locked.write_all_at(view_text(at).as_bytes(), offset)
     }
 
+    /// The live nodes beside this one.
+    pub(crate) fn others(&self, me: NodeId) -> Vec<(NodeId, Entry)> {
+        self.directory.others(me)
+    }
+
     /// Nobody who looks around finds it from now on. Who holds its file still sees that it lives.
     pub(crate) fn hide(&self) {
         let named = fs::metadata(&self.path).map(|named| named.ino());

@@ -36,6 +36,7 @@ use super::{
     directory::{Presence, Processes},
     errands::{self, Errands, Waiter},
     gauge::Gauge,
+    neighbours::SEEK_FIRST,
     observe,
     peers::{Link, Peers},
     roster::Roster,
@@ -157,6 +158,9 @@ pub(crate) struct Driver {
     pub(super) look_soon_until: Instant,
     /// What users have asked of the membership and wait for.
     pub(super) wishes: Wishes,
+    /// When to look for other nodes of this machine, and the pause after that.
+    pub(super) seek_at: Option<Instant>,
+    pub(super) seek_pause: Duration,
     /// This life is over.
     pub(super) over: bool,
     /// Who waits for the end, and until when that waits for the others.
@@ -224,6 +228,7 @@ impl Driver {
             driver.look_at_files();
             driver.rescue();
             driver.begin_anew();
+            driver.seek();
             driver.meet_next();
             driver.publish();
             if driver.may_go() {
@@ -259,6 +264,8 @@ impl Driver {
             look_at: None,
             look_soon_until: now,
             wishes: Wishes::default(),
+            seek_at: setup.presence.is_some().then(|| now + SEEK_FIRST),
+            seek_pause: 2 * SEEK_FIRST,
             over: false,
             leaving: None,
             dirty: true,
@@ -353,6 +360,7 @@ impl Driver {
         admissions
             .chain(engine)
             .chain(self.look_at)
+            .chain(self.seek_at)
             .chain(leaving)
             .min()
             .unwrap_or_else(|| Instant::now() + NOTHING_DUE)

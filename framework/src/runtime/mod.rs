@@ -8,6 +8,7 @@ mod errands;
 pub(crate) mod gauge;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod inner;
+mod neighbours;
 mod observe;
 mod peers;
 pub(crate) mod roster;

@@ -48,6 +48,20 @@ async fn two_nodes_of_one_machine_find_each_other_and_each_others_functions() {
 }
 
 #[tokio::test]
+async fn nodes_of_one_machine_that_missed_each_other_at_the_start_meet_later() {
+    let home = Home::new();
+    let a = home.caller().await;
+    let folder = home.path().join("c-test");
+    let (file, hidden) = (folder.join(format!("{}.json", a.id())), folder.join("hidden"));
+    std::fs::rename(&file, &hidden).unwrap();
+    let b = home.caller().await;
+    assert_eq!((a.members().len(), b.members().len()), (1, 1), "neither has seen the other");
+    std::fs::rename(&hidden, &file).unwrap();
+    members(&a, 2).await;
+    members(&b, 2).await;
+}
+
+#[tokio::test]
 async fn one_address_is_enough_to_meet_everybody() {
     let a = apart(Functions::none()).start().await.unwrap();
     let address = a.addresses()[0].clone();
