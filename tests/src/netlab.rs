@@ -35,6 +35,7 @@ const NAMESPACES: &str = "/run/netns";
 const NEEDS: &str = "it takes root, and the packages iproute2 and nftables";
 /// A datagram within the bridge takes some hundredths of a millisecond.
 const DATAGRAM_MAX: Duration = Duration::from_millis(200);
+const DATAGRAMS_MAX: usize = 50;
 
 /// Some hosts on one switch. Dropping it takes all of it away, with whatever still runs there.
 #[derive(Debug)]
@@ -171,11 +172,13 @@ impl Lab {
     fn check(&self) -> Result<(), String> {
         let [a, b, ..] = self.hosts.as_slice() else { return Ok(()) };
         let sockets = [a.socket()?, b.socket()?];
-        let passes = |from: usize, to: usize| passes(&sockets[from], &sockets[to]);
         let expect = |wanted: [bool; 2], when: &str| {
-            let found = [passes(0, 1)?, passes(1, 0)?];
-            let told = format!("{when}, from one host to the other and back: {found:?} instead of {wanted:?}");
-            if found == wanted { Ok(()) } else { Err(told) }
+            // What should come may be slow at first; what should not come is not waited for as long.
+            let tries = wanted.map(|wanted| if wanted { DATAGRAMS_MAX } else { 1 });
+            let there = passes(&sockets[0], &sockets[1], when, tries[0])?;
+            let back = passes(&sockets[1], &sockets[0], when, tries[1])?;
+            let told = format!("{when}, from one host to the other and back: {there}, {back} instead of {wanted:?}");
+            if [there, back] == wanted { Ok(()) } else { Err(told) }
         };
         expect([true, true], "on a bridge without rules")?;
         self.cut_one_way(0, 1);
@@ -256,15 +259,22 @@ fn claim(name: String) -> Option<Result<String, String>> {
     }
 }
 
-/// Whether a datagram gets from one socket to the other.
-fn passes(from: &UdpSocket, to: &UdpSocket) -> Result<bool, String> {
+/// Whether a datagram with this word gets from one socket to the other; what is left of earlier ones does not count.
+fn passes(from: &UdpSocket, to: &UdpSocket, word: &str, tries: usize) -> Result<bool, String> {
     let text = |error: io::Error| error.to_string();
-    from.send_to(b"?", to.local_addr().map_err(text)?).map_err(text)?;
-    match to.recv(&mut [0]) {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(false),
-        Err(error) => Err(text(error)),
+    let mut heard = [0; 64];
+    for _ in 0..tries {
+        from.send_to(word.as_bytes(), to.local_addr().map_err(text)?).map_err(text)?;
+        loop {
+            match to.recv(&mut heard) {
+                Ok(length) if heard[..length] == *word.as_bytes() => return Ok(true),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => break,
+                Err(error) => return Err(text(error)),
+            }
+        }
     }
+    Ok(false)
 }
 
 /// Takes away what processes left behind that were killed.
