@@ -108,34 +108,27 @@ impl Lab {
     /// Nothing gets from `a` to `b`; from `b` to `a` it does.
     pub fn cut_one_way(&self, a: usize, b: usize) {
         // Without an answer to who has an address, the other way would be cut too before long.
-        self.drop_between(&[a], &[b], "ether type != arp");
+        self.add(&drop_between(&[a], &[b], "ether type != arp"));
     }
 
     /// Nothing gets between any of these and any of those.
     pub fn partition(&self, these: &[usize], those: &[usize]) {
-        self.drop_between(these, those, "");
-        self.drop_between(those, these, "");
+        self.add(&both_ways(these, those));
     }
 
     /// Neighbours alone hear each other: 0 and 1, 1 and 2, and so on.
     pub fn chain(&self) {
-        for a in 0..self.hosts.len() {
-            for b in a + 2..self.hosts.len() {
-                self.cut(a, b);
-            }
-        }
+        let pairs = (0..self.hosts.len()).flat_map(|a| (a + 2..self.hosts.len()).map(move |b| (a, b)));
+        self.add(&pairs.map(|(a, b)| both_ways(&[a], &[b])).collect::<String>());
     }
 
     /// Everybody hears everybody again.
     pub fn heal(&self) {
-        self.filter("flush chain bridge lab forward\n").expect("the switch can be told");
+        self.add("flush chain bridge lab forward\n");
     }
 
-    fn drop_between(&self, from: &[usize], to: &[usize], what: &str) {
-        let ports = |hosts: &[usize]| hosts.iter().map(|host| format!("\"{}\"", port(*host))).collect::<Vec<_>>();
-        let (from, to) = (ports(from).join(", "), ports(to).join(", "));
-        let rule = format!("add rule bridge lab forward iifname {{ {from} }} oifname {{ {to} }} {what} drop\n");
-        self.filter(&rule).expect("the switch can be told");
+    fn add(&self, rules: &str) {
+        self.filter(rules).expect("the switch can be told");
     }
 
     fn add_host(&mut self, number: usize) -> Result<(), String> {
@@ -232,6 +225,17 @@ impl Host {
         let opened = thread::spawn(open).join().expect("it does not panic");
         opened.map_err(|error| format!("no socket in a namespace: {error}"))
     }
+}
+
+fn both_ways(these: &[usize], those: &[usize]) -> String {
+    drop_between(these, those, "") + &drop_between(those, these, "")
+}
+
+/// The rule that drops what comes from some hosts for others, if it is like this.
+fn drop_between(from: &[usize], to: &[usize], what: &str) -> String {
+    let ports =
+        |hosts: &[usize]| hosts.iter().map(|host| format!("\"{}\"", port(*host))).collect::<Vec<_>>().join(", ");
+    format!("add rule bridge lab forward iifname {{ {} }} oifname {{ {} }} {what} drop\n", ports(from), ports(to))
 }
 
 fn port(host: usize) -> String {

@@ -222,6 +222,12 @@ impl Cohort {
         last.is_some_and(|told| ["suspected", "failed", "left"].contains(&told.name.as_str()))
     }
 
+    /// Whether two have noticed that they do not hear each other, or are not in one view any more.
+    pub(crate) fn has_lost(&self, one: usize, other: usize) -> bool {
+        let together = self.view(one).is_some() && self.view(one) == self.view(other);
+        !together || self.misses(one, other) && self.misses(other, one)
+    }
+
     /// Whether all are members of one view, and hear each other.
     pub(crate) fn is_whole(&self) -> bool {
         let all = self.all();
