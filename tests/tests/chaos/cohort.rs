@@ -199,11 +199,17 @@ impl Cohort {
         these.iter().all(|number| sorted(number) == wanted)
     }
 
-    /// Survivors are told the same, in the same order.
+    /// Survivors are told the same, in the same order, and of each failure and each return once.
     pub(crate) fn assert_same_sequence(&self, survivors: &[usize]) {
         let first = self.sequence(survivors[0]);
         for survivor in survivors {
             assert_eq!(self.sequence(*survivor), first, "{survivor} was told otherwise\n{}", self.story());
+        }
+        for whom in self.all() {
+            let words: Vec<_> =
+                first.iter().filter(|(_, about)| *about == whom).map(|(word, _)| word.as_str()).collect();
+            let in_turn = words.iter().zip(["failed", "recovered"].iter().cycle()).all(|(word, wanted)| word == wanted);
+            assert!(in_turn, "{survivors:?} were told of {whom}: {words:?}\n{}", self.story());
         }
         println!("{survivors:?} were all told {first:?}");
     }
