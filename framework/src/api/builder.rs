@@ -146,7 +146,8 @@ impl Builder {
         self
     }
 
-    /// Links with the node at this address at the start. If nobody answers, the node runs alone and says so in its log.
+    /// Links with the node at this address at the start. If nobody answers, the node runs alone, says so in its log, and tries
+    /// again after 1 s, 2 s and so on, at last every 30 s.
     pub fn join(mut self, address: impl Into<Address>) -> Self {
         self.join.push(address.into());
         self
@@ -291,6 +292,7 @@ impl Builder {
             expect: self.expect,
             directory: directory.clone(),
             fetch_peers: self.fetch_peers,
+            join: self.join.clone(),
             inbox,
         };
         self.world
@@ -441,6 +443,7 @@ struct Plan {
     expect: u32,
     directory: Option<Directory>,
     fetch_peers: bool,
+    join: Vec<Address>,
     inbox: mpsc::Receiver<Command>,
 }
 
@@ -488,6 +491,7 @@ impl Plan {
             policy: self.quorum.into(),
             window: self.window,
             fetch_peers: self.fetch_peers,
+            join: self.join,
             born: self.world.born(),
             seed: self.world.seed(),
             clock: self.world.clock(),

@@ -88,7 +88,7 @@ impl Driver {
     }
 
     /// The link with a node is gone, and with it whatever stood beside it.
-    pub(super) fn close_apart(&mut self, node: NodeId) {
+    pub(super) fn close_apart(&self, node: NodeId) {
         let apart = |pending: &&Pending| pending.connection.peer == node && pending.purpose == Purpose::Apart;
         for pending in self.connections.values().filter(apart) {
             self.setup.network.close(pending.connection.id);

@@ -125,6 +125,8 @@ pub(crate) struct Setup {
     pub(crate) presence: Option<Presence>,
     pub(crate) processes: Option<Processes>,
     pub(crate) fetch_peers: bool,
+    /// Addresses to be joined at which nobody has answered yet.
+    pub(crate) join: Vec<Address>,
     /// When this node began; see [`World::born`](super::world::World::born).
     pub(crate) born: u64,
     /// Of all chance in the protocols.
@@ -264,7 +266,7 @@ impl Driver {
             look_at: None,
             look_soon_until: now,
             wishes: Wishes::default(),
-            seek_at: setup.presence.is_some().then(|| now + SEEK_FIRST),
+            seek_at: Some(now + SEEK_FIRST),
             seek_pause: 2 * SEEK_FIRST,
             over: false,
             leaving: None,
@@ -582,6 +584,9 @@ impl Driver {
     // Those who are looked for.
 
     fn connect_ended(&mut self, address: Address, waiter: Waiter, result: Result<Connection, DialError>) {
+        if !matches!(result, Err(DialError::Unreachable { .. } | DialError::Stopping)) {
+            self.found(&address);
+        }
         let error = match result {
             Ok(connection) if self.connections.contains_key(&connection.id) => {
                 self.waiting.insert(connection.id, (address, waiter));

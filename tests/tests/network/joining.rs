@@ -62,6 +62,19 @@ async fn nodes_of_one_machine_that_missed_each_other_at_the_start_meet_later() {
 }
 
 #[tokio::test]
+async fn an_address_at_which_nobody_is_yet_is_tried_again() {
+    // Somebody was there a moment ago, so the port is free.
+    let earlier = apart(Functions::none()).start().await.unwrap();
+    let place = port_of(&earlier).to_string();
+    earlier.leave().await.unwrap();
+    let a = apart(Functions::none()).join(place.clone()).start().await.unwrap();
+    assert_eq!(a.members().len(), 1);
+    let b = Node::builder().listen(place).cluster("test").patience(HANG).start().await.unwrap();
+    members(&a, 2).await;
+    members(&b, 2).await;
+}
+
+#[tokio::test]
 async fn one_address_is_enough_to_meet_everybody() {
     let a = apart(Functions::none()).start().await.unwrap();
     let address = a.addresses()[0].clone();

@@ -64,6 +64,7 @@ async fn honest(world: &World) -> Honest {
         processes: None,
         born: 0,
         fetch_peers: true,
+        join: Vec::new(),
         seed: 1,
         clock: crate::runtime::clock::Clock::of_runtime(),
         gauge: crate::runtime::gauge::Gauge::blind(),
