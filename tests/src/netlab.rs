@@ -122,6 +122,22 @@ impl Lab {
         self.add(&pairs.map(|(a, b)| both_ways(&[a], &[b])).collect::<String>());
     }
 
+    /// What leaves a host gets through at so many kilobits a second, through a queue of a fifth of a second.
+    pub fn slow(&self, host: usize, kilobits: u32) {
+        let rate = format!("{kilobits}kbit");
+        let tbf = ["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", &rate, "burst", "32kbit"];
+        let slowed = self.hosts[host].run(&[&tbf[..], &["latency", "200ms"]].concat());
+        slowed.expect("the card can be told");
+    }
+
+    /// How many bytes have left a host.
+    #[must_use]
+    pub fn sent(&self, host: usize) -> u64 {
+        let mut cat = self.hosts[host].command("cat");
+        let told = run(cat.arg("/sys/class/net/eth0/statistics/tx_bytes")).expect("the card can be asked");
+        told.trim().parse().expect("a number")
+    }
+
     /// Everybody hears everybody again.
     pub fn heal(&self) {
         self.add("flush chain bridge lab forward\n");

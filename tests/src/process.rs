@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -35,6 +35,8 @@ pub enum Line {
     Event(Told),
     /// Its view is another one than before.
     View(Seen),
+    /// The echoes to some peer have come to take so many milliseconds, in the mean; that is half as long again as before.
+    Echo(u64),
 }
 
 /// An event.
@@ -92,6 +94,15 @@ impl Worker {
         Self { child, id, log }
     }
 
+    /// Lets it send a text of so many bytes to its first peer, again and again.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn feed(&self, bytes: usize) {
+        let mut input = self.child.stdin.as_ref().expect("it is piped");
+        writeln!(input, "feed {bytes}").expect("it listens");
+    }
+
     /// `kill -9`.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
@@ -112,7 +123,7 @@ impl Worker {
     pub fn view(&self) -> Option<(Instant, Seen)> {
         self.log().iter().rev().find_map(|(at, line)| match line {
             Line::View(seen) => Some((*at, seen.clone())),
-            Line::Event(_) => None,
+            Line::Event(_) | Line::Echo(_) => None,
         })
     }
 
@@ -121,9 +132,19 @@ impl Worker {
     pub fn told(&self) -> Vec<(Instant, Told)> {
         let told = |(at, line): &(Instant, Line)| match line {
             Line::Event(told) => Some((*at, told.clone())),
-            Line::View(_) => None,
+            Line::View(_) | Line::Echo(_) => None,
         };
         self.log().iter().filter_map(told).collect()
+    }
+
+    /// How long its slowest echoes have come to take, in milliseconds.
+    #[must_use]
+    pub fn slowest_echo(&self) -> u64 {
+        self.log()
+            .iter()
+            .filter_map(|(_, line)| if let Line::Echo(ms) = line { Some(*ms) } else { None })
+            .max()
+            .unwrap_or(0)
     }
 
     /// Everything that it has said.

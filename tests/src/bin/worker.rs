@@ -1,13 +1,9 @@
 //! A node with awkward functions, for tests that kill it, stop it and cut its network.
 //!
-//! It prints its id when it is linked with everybody, then a line of JSON for each event and each view, and ends with its
-//! standard input.
+//! It prints its id when it is linked with everybody, then a line of JSON for each event and each view. It does what its
+//! standard input says, and ends with that: `feed BYTES` sends a text of that length to its first peer, again and again.
 
-use std::{
-    io::{Read, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use guthi::{Builder, ClusterKey, Event, Node, Quorum};
@@ -59,12 +55,34 @@ async fn main() -> anyhow::Result<()> {
     let node = builder.functions(functions::all()).state(Counters::default()).start().await?;
     let mut output = std::io::stdout();
     writeln!(output, "{}", node.id())?;
-    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let obeying = node.clone();
+    let ended = tokio::task::spawn_blocking(move || obey(&obeying));
     tokio::select! {
         ended = ended => drop(ended??),
         told = tell(&node, &mut output) => told?,
     }
     Ok(())
+}
+
+/// Does what is said until nobody says anything any more.
+fn obey(node: &Node) -> std::io::Result<()> {
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        match line.split_once(' ').map(|(word, bytes)| (word, bytes.parse())) {
+            Some(("feed", Ok(bytes))) => drop(tokio::spawn(feed(node.clone(), bytes))),
+            _ => eprintln!("{line:?} is nothing that a worker does"),
+        }
+    }
+    Ok(())
+}
+
+async fn feed(node: Node, bytes: usize) {
+    let text = "x".repeat(bytes);
+    while let Some(peer) = node.peers().first() {
+        if let Err(error) = node.call::<functions::length>(text.clone()).on(peer).deadline(HANG * 10).await {
+            eprintln!("{error}");
+        }
+    }
 }
 
 /// Who is stopped does not see its standard input end.
@@ -103,8 +121,13 @@ async fn tell(node: &Node, output: &mut impl Write) -> anyhow::Result<()> {
     let mut events = node.events();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut shown = None;
+    let (mut shown, mut slowest) = (None, 1);
     loop {
+        let echo = node.peers().iter().filter_map(|peer| peer.rtt).max().unwrap_or_default().as_millis() as u64;
+        if echo * 2 >= slowest * 3 {
+            slowest = echo;
+            print(output, &Line::Echo(echo))?;
+        }
         let view = seen(node);
         if shown.as_ref() != Some(&view) {
             print(output, &Line::View(view.clone()))?;

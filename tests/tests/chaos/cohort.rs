@@ -165,7 +165,7 @@ impl Cohort {
             .iter()
             .filter_map(|(at, line)| match line {
                 Line::View(seen) => Some((*at >= since, &seen.lineage, seen.epoch)),
-                Line::Event(_) => None,
+                Line::Event(_) | Line::Echo(_) => None,
             })
             .collect();
         views.dedup_by_key(|(_, lineage, epoch)| (*lineage, *epoch));
@@ -265,6 +265,7 @@ impl Cohort {
     pub(crate) fn last_change(&self) -> Instant {
         let of_views = |line: &Line| match line {
             Line::View(_) => true,
+            Line::Echo(_) => false,
             Line::Event(told) => AGREED.contains(&told.name.as_str()),
         };
         let last = self.workers.iter().filter_map(|worker| {
@@ -296,6 +297,7 @@ impl Cohort {
                     let reason = told.reason.unwrap_or_default();
                     writeln!(story, "{at:8.3} {number} {} {whom} {reason}", told.name)
                 }
+                Line::Echo(ms) => writeln!(story, "{at:8.3} {number} waits {ms} ms for an echo"),
                 Line::View(seen) => {
                     let members: Vec<_> = seen.members.iter().map(|(id, _)| whose(id)).collect();
                     let (lineage, isolated) = (&seen.lineage[26..], if seen.isolated { ", isolated" } else { "" });

@@ -5,6 +5,7 @@ mod cohort;
 mod cuts;
 mod lives;
 mod signals;
+mod slow;
 
 /// The binary of a node that can be killed.
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");

@@ -226,7 +226,7 @@ impl Machine {
         self.view.members().filter(|member| self.spares(*member))
     }
 
-    fn spares(&self, member: Member) -> bool {
+    pub(super) fn spares(&self, member: Member) -> bool {
         let large = self.view.seats.len() > usize::try_from(self.config.poll_all_max).unwrap_or(usize::MAX);
         let votes = |member| self.view.rank(member).is_some();
         large && member != self.me && self.view.has(member) && !votes(self.me) && !votes(member)

@@ -79,12 +79,17 @@ impl Machine {
     /// Tells all who stand elsewhere how it ranks now.
     pub(super) fn announce(&mut self, now: Time, out: &mut Outbox) {
         self.hello_at = now + self.config.hello;
-        let here = self.view.at.lineage;
-        let foreign = |(_, peer): &(&Member, &Peer)| {
-            peer.linked && peer.standing.is_none_or(|standing| standing.at.lineage != here)
-        };
         let hello = self.hello();
-        self.peers.iter().filter(foreign).for_each(|(member, _)| out.send(*member, hello.clone()));
+        self.peers
+            .iter()
+            .filter(|(member, peer)| self.is_foreign(**member, peer))
+            .for_each(|(member, _)| out.send(*member, hello.clone()));
+    }
+
+    /// Whether a linked node stands elsewhere, as far as it is known. Who is not polled has said nothing of late.
+    fn is_foreign(&self, member: Member, peer: &Peer) -> bool {
+        let elsewhere = peer.standing.is_none_or(|standing| standing.at.lineage != self.view.at.lineage);
+        peer.linked && elsewhere && !self.spares(member)
     }
 
     pub(super) fn hear_hello(&mut self, now: Time, from: Member, rank: Rank, open: bool, out: &mut Outbox) {
@@ -158,10 +163,8 @@ impl Machine {
     }
 
     pub(super) fn meeting_deadline(&self) -> Option<Time> {
-        let foreign = |peer: &&Peer| {
-            peer.linked && peer.standing.is_none_or(|standing| standing.at.lineage != self.view.at.lineage)
-        };
-        let hello = self.peers.values().any(|peer| foreign(&peer)).then_some(self.hello_at);
+        let foreign = self.peers.iter().any(|(member, peer)| self.is_foreign(*member, peer));
+        let hello = foreign.then_some(self.hello_at);
         let join = self.course.map(|course| course.again_at);
         let exit = self.exit.map(|exit| exit.again_at);
         let leave = self.leave_at.filter(|_| !self.isolated && self.exit.is_none());
