@@ -14,6 +14,7 @@ mod directions;
 mod manifests;
 mod names;
 mod project;
+mod promises;
 mod report;
 mod size;
 mod statics;
