@@ -187,6 +187,8 @@ struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Link {
     heard: Time,
+    /// How often stalls of this process were the excuse since then.
+    excused: u32,
     echo_at: Time,
     sequence: u64,
     sent: Time,
@@ -239,7 +241,7 @@ impl Protocol for Machine {
         let (own, load) = (self.standing, self.load);
         let Some(peer) = self.linked(from) else { return ignore(from, Ignored::NotLinked, out) };
         let link = peer.link.as_mut().expect("it is linked");
-        link.heard = now;
+        link.hear(now);
         match message {
             Message::Echo { sequence, standing } => {
                 // The answer leaves before anything that follows from the question: it may be the last act in a view.
@@ -268,7 +270,7 @@ impl Protocol for Machine {
             },
             Command::Heard(member) => {
                 if let Some(link) = self.linked(member).and_then(|peer| peer.link.as_mut()) {
-                    link.heard = now;
+                    link.hear(now);
                 }
             }
             Command::Stand(standing) => self.stand(now, standing),
@@ -329,7 +331,8 @@ impl Machine {
         }
         peer.relink_at = None;
         let back = peer.status != Status::Joining;
-        peer.link = Some(Link { heard: now, echo_at: now, sequence: 0, sent: now, asked: None, answered: true });
+        peer.link =
+            Some(Link { heard: now, excused: 0, echo_at: now, sequence: 0, sent: now, asked: None, answered: true });
         if back {
             let delay = self.config.relink_delay_min;
             // Whatever kept this one away may have kept the others away as well.
@@ -346,7 +349,7 @@ impl Machine {
         let before = core::mem::replace(&mut self.spared, spared.into_iter().collect());
         for node in before.difference(&self.spared) {
             if let Some(link) = self.peers.get_mut(node).and_then(|peer| peer.link.as_mut()) {
-                link.heard = now;
+                link.hear(now);
                 link.echo_at = now;
                 link.answered = true;
             }
@@ -501,8 +504,9 @@ impl Machine {
         if stalled && !self.config.bugs.has(Bug::StallBlamedOnPeers) {
             out.reached("detector: this process was stalled");
             for peer in self.peers.values_mut() {
-                if let Some(link) = &mut peer.link {
+                if let Some(link) = peer.link.as_mut().filter(|link| link.excused < EXCUSES_MAX) {
                     link.heard = now;
+                    link.excused += 1;
                 }
                 if let Some(end) = &mut peer.decisive_until {
                     *end = (*end).max(now + self.config.relink_min);
@@ -519,6 +523,13 @@ impl Machine {
 
     fn linked(&mut self, member: Member) -> Option<&mut Peer> {
         self.peers.get_mut(&member.node).filter(|peer| peer.member == member && peer.link.is_some())
+    }
+}
+
+impl Link {
+    const fn hear(&mut self, now: Time) {
+        self.heard = now;
+        self.excused = 0;
     }
 }
 
@@ -593,6 +604,8 @@ impl Peer {
     }
 }
 
+/// Who is starved for good is late again and again, and would never miss anybody.
+const EXCUSES_MAX: u32 = 8;
 /// A handshake takes so many round trips at most.
 const RELINK_ROUND_TRIPS: u32 = 16;
 /// And one attempt of so many gets all the time there is.

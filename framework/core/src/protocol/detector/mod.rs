@@ -43,11 +43,12 @@
 //! - One that has left is forgotten after a day.
 //! - An answer says how its sender is ([`Vitals`]). Nothing is decided by that.
 //! - A node that was itself stopped, and so wakes late by more than an interval, blames nobody for what it did not hear:
-//!   all silences start anew.
+//!   all silences start anew. A peer from which nothing came over eight such stalls has no more excuse: a node that never
+//!   gets its core in time would miss nobody.
 //!
 //! **Invariants.**
 //! - **E1** A peer that answers no more is `Suspected`, `Failed` or `Left` within `timeout + interval` on this node's
-//!   clock, own stalls not counted; and a suspicion ends within the time of a decisive relink.
+//!   clock, up to eight own stalls not counted; and a suspicion ends within the time of a decisive relink.
 //! - **E2** While every echo is answered within `timeout - interval` and no link breaks, nobody is suspected.
 //! - **E4** Events alternate: between two `Failed` or `Left` of a peer there is one `Joined` or `Recovered`.
 //!

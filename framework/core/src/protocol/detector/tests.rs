@@ -323,6 +323,26 @@ fn a_stall_of_this_process_is_not_blamed_on_others() {
     assert!(scene.take().contains(&Event::Failed { peer: ANN, reason: Reason::Silent(ms(2000)) }));
 }
 
+/// Found with real processes on two cores that were asked for thirty: a cut was noticed after twenty seconds.
+#[test]
+fn who_is_late_again_and_again_notices_silence_all_the_same() {
+    let late = |scene: &mut Scene, times: u32| {
+        for _ in 0..times {
+            scene.now = scene.machine.deadline().unwrap() + ms(300);
+            scene.step(|machine, now, out| machine.wake(now, out));
+        }
+    };
+    let mut scene = Scene::ready();
+    late(&mut scene, 8);
+    assert_eq!(scene.take(), []);
+    // Whatever comes over the link counts.
+    scene.command(Command::Heard(ANN));
+    late(&mut scene, 8);
+    assert_eq!(scene.take(), []);
+    late(&mut scene, 8);
+    assert!(scene.take().contains(&Event::Failed { peer: ANN, reason: Reason::Silent(ms(2000)) }));
+}
+
 #[test]
 fn a_peer_that_was_never_ready_is_forgotten_when_it_cannot_be_linked() {
     let mut scene = Scene::new();
