@@ -254,3 +254,19 @@ async fn two_clusters_in_one_process_know_nothing_of_each_other() {
     one.advance(Duration::from_secs(5)).await;
     assert_eq!((views(&one)[0], views(&twin)), (1, vec![2, 2]));
 }
+
+/// Only what needs agreement stops without a quorum.
+#[tokio::test]
+async fn calls_and_maps_go_on_between_those_who_are_isolated() {
+    let mut cluster = Cluster::new(5).await;
+    cluster.partition(&[3, 4], &[0, 1, 2]);
+    cluster.wait_until(|cluster| [3, 4].iter().all(|index| cluster.node(*index).view().isolated)).await;
+    let (here, there) = (cluster.node(3), cluster.node(4));
+    assert_eq!(here.members().len(), 5, "nobody may decide who is gone");
+    assert_eq!(here.call::<square>(7).on(there).await, Ok(49));
+    let squares: Vec<_> = (0..200).map(|n| n * n).collect();
+    assert_eq!(within("a map", here.map::<square>(0..200)).await, Ok(squares));
+    cluster.heal();
+    cluster.wait_until(|cluster| cluster.nodes().all(|node| node.members().len() == 5 && !node.view().isolated)).await;
+    assert_eq!(cluster.node(0).call::<square>(8).on(cluster.node(4)).await, Ok(64));
+}
