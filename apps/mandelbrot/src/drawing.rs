@@ -62,6 +62,9 @@ pub(crate) async fn draw(options: Draw) -> anyhow::Result<()> {
     crew.dismiss().await
 }
 
+/// Nobody takes longer to fail than the timeout, and a moment.
+const FAILURE_MAX: Duration = Duration::from_secs(5);
+
 async fn render(crew: &mut Crew, picture: &mut Picture, options: &Draw) -> anyhow::Result<Finished> {
     let view = picture.view().clone();
     let tiles = view.tiles(TILE_EDGE);
@@ -103,8 +106,20 @@ async fn render(crew: &mut Crew, picture: &mut Picture, options: &Draw) -> anyho
             Some(event) = events.next() => note(event, &mut shares, &mut progress),
         }
     }
+    let elapsed = start.elapsed();
+    if options.kill_one {
+        // The picture may be done before all have agreed that somebody is gone, and the summary tells of that.
+        let failure = async {
+            while shares.values().all(|share| share.failed.is_none())
+                && let Some(event) = events.next().await
+            {
+                note(event, &mut shares, &mut progress);
+            }
+        };
+        let _ = tokio::time::timeout(FAILURE_MAX, failure).await;
+    }
     progress.finish();
-    Ok(Finished { view, elapsed: start.elapsed(), shares })
+    Ok(Finished { view, elapsed, shares })
 }
 
 fn shares(crew: &Crew) -> BTreeMap<NodeId, Share> {
