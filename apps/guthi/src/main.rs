@@ -1,0 +1,4 @@
+//! The command line of Guthi.
+#![forbid(unsafe_code)]
+
+fn main() {}
