@@ -32,20 +32,27 @@ mod runtime;
 pub mod testing;
 
 pub use api::{
-    builder::{Builder, Functions},
+    builder::Builder,
     call::{Call, NamedCall},
     context::Context,
     error::{BuildError, CallError, Error, JoinError, LeaveError, MapError, Outcome, RegisterError},
     event::{Event, Events, Subscription},
+    functions::Functions,
     key::ClusterKey,
+    local::{Control, LocalNode, local_nodes, runtime_dir},
+    logs::{Level, LogLine, LogPage, LogQuery, Logs, UnknownLevel},
     map::{Done, Map, Progress},
     node::Node,
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
+    resources::{Resources, VERSION},
 };
 pub use calls::function::{Failure, Function, Travels};
 pub use guthi_core::wire::id::{Incarnation, NodeId};
 pub use guthi_macros::function;
-pub use network::address::Address;
+pub use network::{
+    address::Address,
+    ticket::{BadTicket, Ticket},
+};
 pub use runtime::driver::Echo;
 
 /// The result of most operations, with any error of this crate.

@@ -20,16 +20,15 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     event::EVENTS_BEHIND_MAX,
+    functions::Functions,
     key::ClusterKey,
+    logs::Logs,
     node::{Inner, Node},
+    service,
 };
 use crate::{
-    BuildError, Function, Quorum,
-    calls::{
-        executor::Executor,
-        function::{Definition, Registered},
-        router::Router,
-    },
+    BuildError, Quorum,
+    calls::{executor::Executor, router::Router},
     network::{
         self, StartError,
         address::{self, Address},
@@ -71,6 +70,7 @@ pub struct Builder {
     expect: u32,
     patience: Duration,
     open: bool,
+    logs: Option<Logs>,
     world: Arc<dyn World>,
 }
 
@@ -98,6 +98,7 @@ impl Builder {
             expect: 1,
             patience: Duration::from_millis(500),
             open: false,
+            logs: None,
             world: Arc::new(Outer),
         }
     }
@@ -182,6 +183,12 @@ impl Builder {
     /// [`Context::state`](crate::Context::state). One value per type.
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
         self.states.insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    /// Shows the program's log to whoever asks with [`Node::log`].
+    pub fn logs(mut self, logs: Logs) -> Self {
+        self.logs = Some(logs);
         self
     }
 
@@ -270,6 +277,7 @@ impl Builder {
         let workers = self.workers.unwrap_or_else(|| self.world.workers()).max(1);
         let pool = self.world.pool(workers)?;
         let executor = Executor::new(id, functions, self.states.clone(), pool, workers, self.calls_max)?;
+        service::offer(&executor, self.logs.clone(), self.world.monitor());
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
@@ -308,6 +316,7 @@ impl Builder {
             name,
             cluster: self.cluster.clone(),
             addresses,
+            directory,
             commands,
             router,
             // Weak, so that the streams of events end with the driver.
@@ -318,13 +327,13 @@ impl Builder {
         let inner = Arc::new(inner);
         executor.attach(Arc::downgrade(&inner));
         let node = Node::of(inner);
-        self.meet(&node, directory.as_ref()).await;
+        self.meet(&node).await;
         Ok(node)
     }
 
     /// Links with everybody who is known, and waits for them as long as patience lasts.
-    async fn meet(&self, node: &Node, directory: Option<&Directory>) {
-        let others = directory.map(|directory| directory.others(node.id())).unwrap_or_default();
+    async fn meet(&self, node: &Node) {
+        let others = node.directory().map(|directory| directory.others(node.id())).unwrap_or_default();
         let local = others.into_iter().flat_map(|(id, entry)| {
             entry.addresses.first().map(|address| Address::from(address::with_node(address, id)))
         });
@@ -374,59 +383,12 @@ impl std::fmt::Debug for Builder {
     }
 }
 
-/// A set of functions for a node.
-#[derive(Clone, Debug, Default)]
-pub struct Functions {
-    definitions: Vec<&'static Definition>,
-    missing: Vec<&'static str>,
-}
-
-impl Functions {
-    /// All functions that are marked in this program.
-    #[must_use]
-    pub fn linked() -> Self {
-        Self { definitions: inventory::iter::<Definition>().collect(), missing: Vec::new() }
-    }
-
-    /// None.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// These and one more, which must be marked in this program.
-    #[must_use]
-    pub fn with<F: Function>(mut self) -> Self {
-        match inventory::iter::<Definition>().find(|definition| definition.is::<F>()) {
-            Some(definition) => self.definitions.push(definition),
-            None => self.missing.push(F::NAME),
-        }
-        self
-    }
-
-    fn registered(&self) -> Result<HashMap<String, Arc<Registered>>, BuildError> {
-        let mut functions = HashMap::new();
-        if let Some(name) = self.missing.first() {
-            return Err(BuildError::NotMarked { function: (*name).to_owned() });
-        }
-        for definition in &self.definitions {
-            let registered = definition.registered()?;
-            check("function", &registered.name)?;
-            let name = registered.name.clone();
-            if functions.insert(name.clone(), Arc::new(registered)).is_some() {
-                return Err(BuildError::DuplicateFunction { name });
-            }
-        }
-        Ok(functions)
-    }
-}
-
-/// What the task of a node is given.
 /// How long a newborn node looks around for a cluster to join, before it begins one of its own.
 const WINDOW: Duration = Duration::from_millis(500);
 /// On one machine all are found at once.
 const LOCAL_WINDOW: Duration = Duration::from_millis(100);
 
+/// What the task of a node is given.
 struct Plan {
     world: Arc<dyn World>,
     config: Config,
@@ -472,7 +434,9 @@ impl Plan {
         };
         let me = self.credentials.me;
         let presence = self.directory.as_ref();
-        let presence = presence.map(|it| it.enter(me.node, Entry::new(me, &self.name, &addresses))).transpose();
+        let presence = presence
+            .map(|it| it.enter(me.node, Entry::new(me, &self.name, &self.credentials.cluster, &addresses)))
+            .transpose();
         let presence = match presence {
             Ok(presence) => presence,
             Err(error) => return drop(started.send(Err(error))),
@@ -522,6 +486,7 @@ fn describe(
     });
     let itself = [
         (keys::NAME, name.as_bytes().to_vec()),
+        (keys::VERSION, crate::VERSION.as_bytes().to_vec()),
         (keys::WORKERS, encode(codec::encode(&workers, CATALOG_VALUE_BYTES_MAX))),
         (keys::LABELS, encode(codec::encode(labels, CATALOG_VALUE_BYTES_MAX))),
         (keys::ADDRESSES, encode(codec::encode(addresses, CATALOG_VALUE_BYTES_MAX))),
@@ -547,7 +512,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-fn check(what: &'static str, name: &str) -> Result<(), BuildError> {
+pub(crate) fn check(what: &'static str, name: &str) -> Result<(), BuildError> {
     check_name(name).map_err(|reason| BuildError::BadName { what, name: name.to_owned(), reason })
 }
 

@@ -29,6 +29,10 @@ impl ClusterKey {
     pub fn from_env() -> Result<Self, BuildError> {
         let text = std::env::var("GUTHI_KEY")
             .map_err(|_| BuildError::BadKey { reason: "the environment variable GUTHI_KEY is not set".into() })?;
+        Self::from_text_or_file(&text)
+    }
+
+    pub(crate) fn from_text_or_file(text: &str) -> Result<Self, BuildError> {
         match text.strip_prefix("file:") {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| BuildError::BadKey { reason: format!("{path}: {error}") })?
@@ -42,6 +46,14 @@ impl ClusterKey {
     #[must_use]
     pub fn to_text(&self) -> String {
         format!("{PREFIX}{}", BASE32_NOPAD.encode(&self.0).to_lowercase())
+    }
+
+    pub(crate) const fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn bytes(&self) -> [u8; 32] {
+        self.0
     }
 
     /// The key of a cluster that is open to anyone.

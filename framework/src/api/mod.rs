@@ -3,9 +3,15 @@
 pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod context;
+mod environment;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod functions;
 pub(crate) mod key;
+pub(crate) mod local;
+pub(crate) mod logs;
 pub(crate) mod map;
 pub(crate) mod node;
 pub(crate) mod peer;
+pub(crate) mod resources;
+pub(crate) mod service;

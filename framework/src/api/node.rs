@@ -17,24 +17,26 @@ use super::{
     builder::{Builder, check_name},
     call::{Call, NamedCall},
     event::{Events, Subscription},
+    local::Control,
+    logs::{AskLog, LogPage, LogQuery},
     map::Map,
     peer::{FunctionInfo, Member, Peer, Rescue, View},
+    resources::{AskResources, Resources},
+    service,
 };
 use crate::{
-    CallError, Context, Event, Failure, Function, JoinError, LeaveError, RegisterError, Travels,
-    calls::{
-        function::{Registered, invoke_with},
-        router::Router,
-        signature::{self, Signature},
-    },
-    network::address::Address,
-    runtime::driver::Command,
+    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels,
+    calls::{executor::RESERVED, router::Router, signature},
+    network::{address::Address, ticket::Ticket},
+    runtime::{directory::Directory, driver::Command},
 };
 
 /// How long a node that leaves waits for the functions that it runs.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long the answers to what is given up may take.
 const GIVE_UP_MAX: Duration = Duration::from_millis(50);
+/// How long a node may take to tell of itself.
+const ASK_MAX: Duration = Duration::from_secs(5);
 /// How long an address may take to answer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) name: String,
     pub(crate) cluster: String,
     pub(crate) addresses: Vec<String>,
+    /// Where nodes of this machine find each other, if this one wants to be found.
+    pub(crate) directory: Option<Directory>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
     pub(crate) events: broadcast::WeakSender<Event>,
@@ -101,6 +105,12 @@ impl Node {
     pub fn addresses(&self) -> Vec<Address> {
         let with_node = |address: &String| crate::network::address::with_node(address, self.inner.id).into();
         self.inner.addresses.iter().map(with_node).collect()
+    }
+
+    /// What others need to join this node, as one word to copy; [`Ticket::with_key`] adds the key.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        Ticket::new(&self.inner.cluster, self.inner.id, &self.inner.addresses)
     }
 
     /// The members of the cluster, as all of them agree.
@@ -267,6 +277,25 @@ impl Node {
         answer.await.map_err(|_| JoinError::Left)?
     }
 
+    /// Lets a node in no more, whatever key it has: its links are closed, everybody in the cluster learns of it, and who joins
+    /// later learns it too, as long as one of those who know is there. A node that has failed or left is dropped from
+    /// [`peers`](Self::peers).
+    ///
+    /// It holds for the identity: a program that is started again with a fresh one is somebody else, and only another key
+    /// keeps it out. There is no way back but to start all nodes anew.
+    ///
+    /// # Errors
+    /// [`JoinError::Myself`], [`JoinError::Refused`] if 1,024 nodes are banned, [`JoinError::Left`]; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take it back.
+    pub async fn forget(&self, node: impl Into<NodeId>) -> Result<(), JoinError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Forget { node: node.into(), reply };
+        self.inner.commands.send(command).await.map_err(|_| JoinError::Left)?;
+        answer.await.map_err(|_| JoinError::Left)?
+    }
+
     /// Says what it holds, as services that keep something will.
     #[cfg(test)]
     pub(crate) async fn hold(&self, holdings: guthi_core::protocol::membership::Holdings) {
@@ -382,7 +411,7 @@ impl Node {
         let name = name.into();
         let bad = |reason| RegisterError::BadName { name: name.clone(), reason };
         check_name(&name).map_err(bad)?;
-        if name.starts_with("guthi.") {
+        if name.starts_with(RESERVED) {
             return Err(bad("names that begin with guthi. are reserved"));
         }
         let unsupported = |unsupported: signature::Unsupported| RegisterError::UnsupportedType {
@@ -390,18 +419,7 @@ impl Node {
             type_name: unsupported.type_name,
             hint: unsupported.hint,
         };
-        let arguments = A::outline().0.map_err(unsupported)?;
-        let output = T::outline().0.map_err(unsupported)?;
-        let run = move |context, input: crate::calls::function::Input<'_>| {
-            let function = function.clone();
-            invoke_with(context, input, move |context, argument: A| {
-                let running = function(context, argument);
-                async move { running.await.map_err(Failure::new) }
-            })
-        };
-        let signature = Signature::of_function(&arguments, &output).0;
-        let shape = format!("{arguments} -> {output}");
-        let registered = Registered::dynamic(&name, signature, shape, Arc::new(run));
+        let registered = service::registered(&name, function).map_err(unsupported)?;
         let entry = registered.entry.clone();
         if !self.inner.router.executor().register(registered) {
             return Err(RegisterError::Duplicate { name });
@@ -474,7 +492,8 @@ impl Node {
         if running == 0 { Ok(()) } else { Err(LeaveError::StillRunning { running }) }
     }
 
-    /// Serves until the process is told to end (SIGINT or SIGTERM), then leaves. A second signal ends it at once.
+    /// Serves until the process is told to end (SIGINT or SIGTERM), then leaves; or until the node has left, because a clone
+    /// was told to. A second signal ends the process at once.
     ///
     /// # Errors
     /// [`LeaveError`].
@@ -489,12 +508,52 @@ impl Node {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            // No view ever has so many members: it ends when the node has left.
+            _ = self.wait_for(usize::MAX) => {}
         }
         tokio::select! {
             result = self.leave() => result,
             _ = interrupt.recv() => std::process::exit(130),
             _ = terminate.recv() => std::process::exit(143),
         }
+    }
+
+    /// What a node has logged, this one or another: see [`Logs`](crate::Logs). A node that keeps no log says so.
+    ///
+    /// # Errors
+    /// [`CallError`]; there is no answer after 5 s.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn log(&self, node: impl Into<NodeId>, query: LogQuery) -> Result<LogPage, CallError> {
+        self.call::<AskLog>(query).on(node).deadline(ASK_MAX).await
+    }
+
+    /// What the machine of a node has and does, this one's or another's. It is looked at when it is asked for, and what it
+    /// did is measured since it was asked for last.
+    ///
+    /// # Errors
+    /// [`CallError`]; there is no answer after 5 s.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn resources(&self, node: impl Into<NodeId>) -> Result<Resources, CallError> {
+        self.call::<AskResources>(()).on(node).deadline(ASK_MAX).await
+    }
+
+    /// Tells the programs of this user on this machine how this node can be looked at and steered, in the runtime
+    /// directory, until it leaves; `None` takes that back. See [`local_nodes`](crate::local_nodes).
+    ///
+    /// # Errors
+    /// What the system says. A node without a runtime directory tells nobody, and that is no error.
+    pub fn set_control(&self, control: Option<&Control>) -> std::io::Result<()> {
+        let Some(directory) = self.directory() else { return Ok(()) };
+        let text = control.map(serde_json::to_vec_pretty).transpose()?;
+        directory.set_control(self.inner.id, text.as_deref())
+    }
+
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.inner.directory.as_ref()
     }
 
     pub(crate) fn router(&self) -> &Router {

@@ -23,6 +23,8 @@ pub struct Peer {
     pub addresses: Vec<String>,
     /// What it says of itself, such as its `zone`.
     pub labels: BTreeMap<String, String>,
+    /// The version of Guthi that it was built with; `None` until it has told.
+    pub version: Option<String>,
     /// How it is.
     pub status: Status,
     /// How long an echo takes to it and back; `None` before the first answer.

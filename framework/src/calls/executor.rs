@@ -112,6 +112,9 @@ impl Ticket {
     }
 }
 
+/// So begin the names of what every node has: nobody needs to be told of it.
+pub(crate) const RESERVED: &str = "guthi.";
+
 impl Executor {
     pub(crate) fn new(
         me: NodeId,
@@ -319,7 +322,8 @@ impl Executor {
     }
 
     pub(crate) fn functions(&self) -> Vec<Arc<Registered>> {
-        self.functions.read().values().cloned().collect()
+        let functions = self.functions.read();
+        functions.values().filter(|function| !function.name.starts_with(RESERVED)).cloned().collect()
     }
 
     /// Adds a function; false if there is one of that name.

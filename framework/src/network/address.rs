@@ -5,9 +5,13 @@ use std::{fmt, net::IpAddr};
 use ::libp2p::{Multiaddr, multiaddr::Protocol};
 use guthi_core::wire::id::NodeId;
 
-use super::libp2p::{node_id, peer_id};
+use super::{
+    libp2p::{node_id, peer_id},
+    ticket::{self, Ticket},
+};
 
-/// Where a node can be reached: `host:port`, `[ipv6]:port` or a multiaddress such as `/ip4/10.0.0.5/tcp/6969`.
+/// Where a node can be reached: `host:port`, `[ipv6]:port`, a multiaddress such as `/ip4/10.0.0.5/tcp/6969`, or a
+/// [`Ticket`].
 ///
 /// It is only text until it is used; what cannot be understood then is [`JoinError::BadAddress`](crate::JoinError).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +26,11 @@ impl Address {
 
     /// The multiaddresses that this stands for, host names resolved by the system, and the node that must answer there.
     pub(crate) async fn resolve(&self) -> Result<(Vec<Multiaddr>, Option<NodeId>), String> {
+        if self.0.starts_with(ticket::PREFIX) {
+            let ticket: Ticket = self.0.parse().map_err(|bad: ticket::BadTicket| bad.to_string())?;
+            let multiaddrs: Result<_, _> = ticket.addresses().iter().map(|address| address.parse()).collect();
+            return Ok((multiaddrs.map_err(|error| format!("{error}"))?, Some(ticket.node())));
+        }
         if self.0.starts_with('/') {
             let mut multiaddr: Multiaddr = self.0.parse().map_err(|error| format!("{error}"))?;
             let expected = match multiaddr.iter().last() {

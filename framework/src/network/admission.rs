@@ -347,6 +347,8 @@ pub(crate) struct Links(Mutex<Table>);
 struct Table {
     peers: BTreeMap<NodeId, Candidates>,
     proofs: u64,
+    /// Who is refused, whatever key it has.
+    banned: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Default)]
@@ -376,6 +378,9 @@ impl Links {
 
     fn decide(&self, me: NodeId, connection: &Connection, peer: Member, standing: Standing) -> Verdict {
         let mut table = self.0.lock();
+        if table.banned.contains(&peer.node) {
+            return Verdict::Refused("it has banned this node".into());
+        }
         let candidates = table.peers.entry(peer.node).or_default();
         match &candidates.admitted {
             Some(admitted) if admitted.incarnation != peer.incarnation => {
@@ -391,6 +396,19 @@ impl Links {
                 Verdict::Accept
             }
         }
+    }
+
+    /// Refuses a node from now on.
+    pub(crate) fn ban(&self, node: NodeId) {
+        self.0.lock().banned.insert(node);
+    }
+
+    pub(crate) fn is_banned(&self, node: NodeId) -> bool {
+        self.0.lock().banned.contains(&node)
+    }
+
+    pub(crate) fn bans(&self) -> BTreeSet<NodeId> {
+        self.0.lock().banned.clone()
     }
 
     /// The deciding end has accepted this connection; if that is this end, it knows.

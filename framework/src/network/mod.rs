@@ -20,6 +20,7 @@ pub(crate) mod buffer;
 pub(crate) mod libp2p;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
+pub(crate) mod ticket;
 
 #[cfg(test)]
 mod conformance;

@@ -4,6 +4,8 @@
 //! A file whose lock can be taken belongs to a dead process and is deleted by whoever finds it.
 //! Its first lines name the last view of each of the last lineages that the process was in; they are overwritten in place,
 //! for those who hold the file open.
+//!
+//! Beside it stands `<id>.control` if the node can be steered: by whom, it is for the application to say.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -44,7 +46,18 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) incarnation: u64,
     pub(crate) name: String,
+    /// Empty in files of older builds.
+    #[serde(default)]
+    pub(crate) cluster: String,
     pub(crate) addresses: Vec<String>,
+}
+
+/// A live node of this machine, as its files tell.
+#[derive(Debug)]
+pub(crate) struct Neighbour {
+    pub(crate) node: NodeId,
+    pub(crate) entry: Entry,
+    pub(crate) control: Option<Vec<u8>>,
 }
 
 /// This process's file. The lock is held until this is dropped, and that is what proves the process dead: so this lives as
@@ -94,6 +107,7 @@ impl Presence {
         let named = fs::metadata(&self.path).map(|named| named.ino());
         if self.locked.metadata().is_ok_and(|own| named.is_ok_and(|named| named == own.ino())) {
             let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(control_path(&self.path));
         }
     }
 
@@ -180,6 +194,39 @@ impl Directory {
         Ok(Presence { directory: self.clone(), path, entry, locked, views: Vec::new() })
     }
 
+    /// Writes beside a node's file how it can be steered, or takes that away.
+    pub(crate) fn set_control(&self, node: NodeId, control: Option<&[u8]>) -> io::Result<()> {
+        let path = control_path(&self.cluster.join(format!("{node}.json")));
+        let Some(control) = control else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        };
+        let fresh = self.cluster.join(unique());
+        write_private(&fresh, control)?;
+        fs::rename(&fresh, path)
+    }
+
+    /// The live nodes of all clusters of a directory, each with what stands beside its file.
+    pub(crate) fn everybody(root: &Path) -> Result<Vec<Neighbour>, BuildError> {
+        let failed = |error: io::Error| BuildError::RuntimeDirectory { path: root.into(), reason: error.to_string() };
+        if !root.try_exists().map_err(failed)? {
+            return Ok(Vec::new());
+        }
+        check_private(root).map_err(failed)?;
+        let folders = fs::read_dir(root).map_err(failed)?.filter_map(|folder| Some(folder.ok()?.path()));
+        let folders = folders.filter(|folder| check_private(folder).is_ok());
+        let everybody = folders.flat_map(|cluster| {
+            let entries = Self { root: root.into(), cluster: cluster.clone() }.entries();
+            entries.into_iter().map(move |(node, entry)| {
+                let control = read_bounded(&control_path(&cluster.join(format!("{node}.json"))));
+                Neighbour { node, entry, control }
+            })
+        });
+        Ok(everybody.collect())
+    }
+
     fn write(&self, entry: &Entry, path: &Path) -> io::Result<File> {
         let fresh = self.cluster.join(format!("{}.{}", entry.id, unique()));
         let text = serde_json::to_vec_pretty(entry).expect("an entry is plain data");
@@ -192,10 +239,14 @@ impl Directory {
 
     /// The live nodes other than `me`; files of dead ones are deleted.
     pub(crate) fn others(&self, me: NodeId) -> Vec<(NodeId, Entry)> {
+        self.entries().into_iter().filter(|(node, _)| *node != me).collect()
+    }
+
+    fn entries(&self) -> Vec<(NodeId, Entry)> {
         let Ok(files) = fs::read_dir(&self.cluster) else { return Vec::new() };
         let paths = files.filter_map(|file| Some(file.ok()?.path()));
         let entries = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        entries.filter_map(|path| live(&path)).filter(|(node, _)| *node != me).collect()
+        entries.filter_map(|path| live(&path)).collect()
     }
 }
 
@@ -321,13 +372,14 @@ fn read_view(bytes: &[u8]) -> Option<At> {
 }
 
 impl Entry {
-    pub(crate) fn new(member: Member, name: &str, addresses: &[String]) -> Self {
+    pub(crate) fn new(member: Member, name: &str, cluster: &str, addresses: &[String]) -> Self {
         Self {
             view: " ".repeat(VIEW_BYTES * LINEAGES_MAX),
             pid: std::process::id(),
             id: member.node.to_string(),
             incarnation: member.incarnation.0,
             name: name.to_owned(),
+            cluster: cluster.to_owned(),
             addresses: addresses.to_vec(),
         }
     }
@@ -340,6 +392,7 @@ fn live(path: &Path) -> Option<(NodeId, Entry)> {
         // Only if the name still leads to the file that was tested.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|tested| now.ino() == tested.ino())) {
             let _ = fs::remove_file(path);
+            let _ = fs::remove_file(control_path(path));
         }
         return None;
     }
@@ -349,8 +402,22 @@ fn live(path: &Path) -> Option<(NodeId, Entry)> {
     Some((entry.id.parse().ok()?, entry))
 }
 
+fn control_path(entry: &Path) -> PathBuf {
+    entry.with_extension("control")
+}
+
+fn read_bounded(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(ENTRY_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    check_private(path)
+}
+
+fn check_private(path: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
     let mine = metadata.uid() == rustix::process::getuid().as_raw();
     if !metadata.is_dir() || !mine || metadata.mode() & 0o077 != 0 {
@@ -380,7 +447,7 @@ mod tests {
 
     fn entry(node: NodeId) -> Entry {
         let member = Member { node, incarnation: Incarnation(7) };
-        Entry::new(member, "n", &["/ip4/127.0.0.1/tcp/1".into()])
+        Entry::new(member, "n", "local", &["/ip4/127.0.0.1/tcp/1".into()])
     }
 
     #[test]

@@ -82,9 +82,6 @@ impl Echo {
 /// A connection that is not admitted by then is closed.
 const ADMISSION_MAX: Duration = Duration::from_secs(10);
 const DIALS_MAX: usize = 32;
-/// Without the agreement of the others, a node goes after so long.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
-const GOODBYE_MAX: Duration = Duration::from_millis(250);
 /// With nothing due, the driver looks around once in so long.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);
 
@@ -99,6 +96,8 @@ pub(crate) enum Command {
     Fork { reply: oneshot::Sender<Result<(), JoinError>> },
     /// Give up what the lineage holds and join another; the answer comes when that is done.
     Dissolve { reply: oneshot::Sender<Result<Rescue, JoinError>> },
+    /// Let a node in no more.
+    Forget { node: NodeId, reply: oneshot::Sender<Result<(), JoinError>> },
     /// What the services of this node hold.
     #[cfg(test)]
     Hold(membership::Holdings),
@@ -144,7 +143,7 @@ pub(crate) struct Driver {
     pub(super) engine: Engine,
     effects: Effects<Effect>,
     pub(super) errands: Errands,
-    links: Arc<Links>,
+    pub(super) links: Arc<Links>,
     pub(super) connections: BTreeMap<ConnectionId, Pending>,
     pub(super) apart: Aparts,
     pub(super) peers: Peers,
@@ -155,6 +154,8 @@ pub(crate) struct Driver {
     dialling: BTreeSet<NodeId>,
     /// Whom peers have named, to be dialled in turn.
     pub(super) strangers: BTreeMap<NodeId, Vec<String>>,
+    /// Who has told something new of itself, perhaps whom it has banned.
+    pub(super) to_heed: BTreeSet<NodeId>,
     /// When to look at the files of the others, and until when to do so often.
     pub(super) look_at: Option<Instant>,
     pub(super) look_soon_until: Instant,
@@ -215,6 +216,7 @@ impl Driver {
                     Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
                     Some(Command::Fork { reply }) => driver.fork(reply),
                     Some(Command::Dissolve { reply }) => driver.dissolve(reply),
+                    Some(Command::Forget { node, reply }) => driver.forget(node, reply),
                     #[cfg(test)]
                     Some(Command::Hold(holdings)) => {
                         driver.step(Input::Membership(membership::Command::Hold(holdings)));
@@ -229,6 +231,7 @@ impl Driver {
             }
             driver.look_at_files();
             driver.rescue();
+            driver.heed();
             driver.begin_anew();
             driver.seek();
             driver.meet_next();
@@ -263,6 +266,7 @@ impl Driver {
             greeting: BTreeMap::new(),
             dialling: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            to_heed: BTreeSet::new(),
             look_at: None,
             look_soon_until: now,
             wishes: Wishes::default(),
@@ -559,7 +563,7 @@ impl Driver {
     }
 
     /// The link over this connection is broken.
-    fn unlinked(&mut self, id: ConnectionId, reason: &str) {
+    pub(super) fn unlinked(&mut self, id: ConnectionId, reason: &str) {
         let Some(member) = self.linked_over(id) else { return };
         self.drop_link(id, reason);
         self.step(Input::Unlinked(member));
@@ -626,6 +630,7 @@ impl Driver {
             state.describe(catalog);
             self.dirty = true;
         }
+        self.to_heed.insert(node);
     }
 
     fn peers_wanted(&mut self, from: Member) {
@@ -662,7 +667,7 @@ impl Driver {
         while self.dialling.len() < DIALS_MAX {
             let Some((node, addresses)) = self.strangers.pop_first() else { return };
             let linked = self.peers.link(node).is_some();
-            if node != self.setup.network.id() && !linked && self.dialling.insert(node) {
+            if node != self.setup.network.id() && !linked && !self.links.is_banned(node) && self.dialling.insert(node) {
                 self.errands.dial(node, addresses, ADMISSION_MAX);
             }
         }
@@ -670,7 +675,9 @@ impl Driver {
 
     /// The detector asks again as long as it is not told otherwise.
     pub(super) fn relink(&mut self, node: NodeId, patience: Duration) {
-        let Some(addresses) = self.peers.get(node).map(|state| state.peer.addresses.clone()) else { return };
+        let Some(state) = self.peers.get(node) else { return };
+        // Without an address it fails, and the detector is told.
+        let addresses = if self.links.is_banned(node) { Vec::new() } else { state.peer.addresses.clone() };
         if self.dialling.len() < DIALS_MAX && self.dialling.insert(node) {
             self.errands.dial(node, addresses, patience);
         }
@@ -689,40 +696,6 @@ impl Driver {
         if std::mem::take(&mut self.dirty) {
             self.setup.roster.publish(self.snapshot());
         }
-    }
-
-    fn hide(&self) {
-        if let Some(presence) = &self.setup.presence {
-            presence.hide();
-        }
-    }
-
-    fn begin_to_leave(&mut self, reply: oneshot::Sender<()>) {
-        self.hide();
-        self.leaving = Some((reply, Instant::now() + LEAVING_MAX));
-        self.step(Input::Membership(membership::Command::Leave));
-    }
-
-    /// Says goodbye to all, and gives the words time to leave.
-    async fn say_goodbye(&mut self) {
-        self.step(Input::Leave);
-        let outboxes: Vec<_> = self.peers.links().map(|link| link.control.clone()).collect();
-        let sent = async {
-            while outboxes.iter().any(|outbox| !outbox.is_empty()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            // What has left the buffers is still in the hands of the connection task.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
-    }
-
-    fn end(&mut self) {
-        let last = self.peers.close("this node has left");
-        for id in self.connections.keys() {
-            self.setup.network.close(*id);
-        }
-        self.setup.roster.publish(last);
     }
 }
 

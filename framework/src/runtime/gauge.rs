@@ -1,10 +1,11 @@
-//! How busy the machine of a node is.
+//! How busy the machine of a node is, as echoes tell its peers.
 
 use std::time::Duration;
 
 use guthi_core::protocol::detector::Load;
-use sysinfo::System;
 use tokio::time::Instant;
+
+use super::machine::Machine;
 
 /// It is looked at so often, when somebody asks for it.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -14,7 +15,7 @@ const UNKNOWN: u8 = u8::MAX;
 #[derive(Debug)]
 pub(crate) struct Gauge {
     /// Nothing where the machine is none of the node's business.
-    system: Option<System>,
+    machine: Option<Machine>,
     looked: Option<Instant>,
     cpu: u8,
     memory: u8,
@@ -23,27 +24,24 @@ pub(crate) struct Gauge {
 impl Gauge {
     pub(crate) fn of_machine() -> Self {
         // Where the system says nothing, nothing is told.
-        Self { system: System::new().ok(), ..Self::blind() }
+        Self { machine: Machine::new(), ..Self::blind() }
     }
 
     /// One that knows nothing of any machine.
     pub(crate) const fn blind() -> Self {
-        Self { system: None, looked: None, cpu: UNKNOWN, memory: UNKNOWN }
+        Self { machine: None, looked: None, cpu: UNKNOWN, memory: UNKNOWN }
     }
 
     /// What the machine does now, or did a moment ago, with so many calls.
     pub(crate) fn read(&mut self, calls: usize) -> Load {
         let now = Instant::now();
         if self.looked.is_none_or(|looked| now - looked >= PAUSE)
-            && let Some(system) = &mut self.system
+            && let Some(machine) = &mut self.machine
         {
-            system.refresh_cpu_usage();
-            system.refresh_memory();
-            // The first look has nothing to compare with.
-            let known = self.looked.replace(now).is_some();
-            self.cpu = if known { percent(system.global_cpu_usage()) } else { UNKNOWN };
-            let used = system.used_memory() as f32 / system.total_memory().max(1) as f32;
-            self.memory = percent(used * 100.0);
+            self.looked = Some(now);
+            let look = machine.look();
+            self.cpu = look.cpu.map_or(UNKNOWN, percent);
+            self.memory = percent(100.0 - 100.0 * look.available as f32 / look.installed.max(1) as f32);
         }
         Load { cpu: self.cpu, memory: self.memory, calls: u32::try_from(calls).unwrap_or(u32::MAX) }
     }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::{
     clock::Clock,
     gauge::Gauge,
+    monitor::Monitor,
     world::{Started, World},
 };
 use crate::{
@@ -80,6 +81,10 @@ impl World for Inner {
     /// The machine is busy with something else in every run.
     fn gauge(&self) -> Gauge {
         Gauge::blind()
+    }
+
+    fn monitor(&self) -> Monitor {
+        Monitor::blind()
     }
 }
 

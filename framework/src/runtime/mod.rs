@@ -1,13 +1,17 @@
 //! The driver and what it needs from the world: a place to run, a clock, a directory.
 
 mod aparts;
+mod bans;
 pub(crate) mod clock;
 pub(crate) mod directory;
 pub(crate) mod driver;
 mod errands;
 pub(crate) mod gauge;
+mod goodbye;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod inner;
+pub(crate) mod machine;
+pub(crate) mod monitor;
 mod neighbours;
 mod observe;
 mod peers;

@@ -22,6 +22,7 @@ use guthi_core::{
 use super::roster::{Route, Snapshot};
 use crate::{
     Load, Peer, Status,
+    api::builder::check_name,
     calls::{lane::Lane, outbox::Outbox},
     network::{ConnectionId, admission::Tag},
 };
@@ -165,6 +166,7 @@ impl State {
             name: member.node.short(),
             addresses: Vec::new(),
             labels: BTreeMap::new(),
+            version: None,
             status: Status::Joining,
             rtt: None,
             load: None,
@@ -218,7 +220,7 @@ impl State {
     /// Reads what the peer says of itself; what cannot be read is left out.
     pub(super) fn describe(&mut self, catalog: &Book) {
         if let Some(name) = catalog.get(keys::NAME).and_then(|value| std::str::from_utf8(value).ok())
-            && crate::api::builder::check_name(name).is_ok()
+            && check_name(name).is_ok()
         {
             self.peer.name = name.to_owned();
         }
@@ -227,6 +229,8 @@ impl State {
             self.peer.addresses = addresses.into_iter().take(limits::ADDRESSES_MAX).collect();
         }
         self.workers = catalog.get(keys::WORKERS).and_then(|value| codec::decode(value).ok()).unwrap_or(1);
+        let version = catalog.get(keys::VERSION).and_then(|value| std::str::from_utf8(value).ok());
+        self.peer.version = version.filter(|version| check_name(version).is_ok()).map(str::to_owned);
         if let Some(labels) = catalog.get(keys::LABELS).and_then(|value| codec::decode(value).ok()) {
             self.peer.labels = labels;
         }

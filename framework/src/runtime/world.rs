@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{
     clock::{self, Clock},
     gauge::Gauge,
+    monitor::Monitor,
 };
 use crate::{
     BuildError,
@@ -58,6 +59,9 @@ pub(crate) trait World: Send + Sync {
 
     /// What tells how busy the machine is.
     fn gauge(&self) -> Gauge;
+
+    /// What tells of the machine to those who ask.
+    fn monitor(&self) -> Monitor;
 }
 
 /// The world outside: sockets, threads, real time.
@@ -112,5 +116,9 @@ impl World for Outer {
 
     fn gauge(&self) -> Gauge {
         Gauge::of_machine()
+    }
+
+    fn monitor(&self) -> Monitor {
+        Monitor::of_machine()
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod calls;
+mod control;
 mod joining;
 mod maps;
 mod outcomes;

@@ -59,7 +59,10 @@ const UPWARD: &[Upward] = &[
     ("guthi::runtime", "guthi::api::peer::Rescue", "what became of what a node gave up"),
     ("guthi::runtime", "guthi::api::peer::Status", "what the driver knows of a peer"),
     ("guthi::runtime::directory", "guthi::api::key::ClusterKey", "nodes on one machine share a key in a file"),
+    ("guthi::runtime::monitor", "guthi::api::resources::Resources", "what is told to those who ask"),
+    ("guthi::runtime::monitor", "guthi::api::resources::VERSION", "what is told to those who ask"),
     ("guthi::network::admission", "guthi::api::key::ClusterKey", "32 bytes; what is done with them is there"),
+    ("guthi::network::ticket", "guthi::api::key::ClusterKey", "32 bytes that a ticket may carry"),
     // Knots: user code is run with a way back to its node.
     ("guthi::calls::executor", "guthi::api::context::Context", "it makes one for each call"),
     ("guthi::calls::executor", "guthi::api::node::Inner", "a context leads back to the node"),

@@ -41,6 +41,10 @@ pub mod keys {
     pub const LABELS: &str = "node/labels";
     /// How many plain functions the node runs at once: a postcard u32.
     pub const WORKERS: &str = "node/workers";
+    /// The version of the program's library: UTF-8.
+    pub const VERSION: &str = "node/version";
+    /// Whom the node knows to be banned: a postcard list of identities.
+    pub const BANS: &str = "node/bans";
     /// Functions: the rest of the key is the name, the value a postcard [`FunctionEntry`](super::FunctionEntry).
     pub const FUNCTION: &str = "fn/";
 }

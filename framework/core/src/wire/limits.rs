@@ -36,6 +36,9 @@ pub const LANE_FUNCTIONS_MAX: usize = 4096;
 /// The most addresses that a peer may tell about one node.
 pub const ADDRESSES_MAX: usize = 16;
 
+/// The most nodes that are banned at once.
+pub const BANS_MAX: usize = 1024;
+
 /// The most members of a view.
 pub const MEMBERS_MAX: usize = 1024;
 

@@ -1,0 +1,48 @@
+//! How a node leaves: as agreed with the others, and with a word to each.
+
+use std::time::Duration;
+
+use guthi_core::protocol::{engine::Input, membership};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::driver::Driver;
+
+/// Without the agreement of the others, a node goes after so long.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+const GOODBYE_MAX: Duration = Duration::from_millis(250);
+
+impl Driver {
+    pub(super) fn hide(&self) {
+        if let Some(presence) = &self.setup.presence {
+            presence.hide();
+        }
+    }
+
+    pub(super) fn begin_to_leave(&mut self, reply: oneshot::Sender<()>) {
+        self.hide();
+        self.leaving = Some((reply, Instant::now() + LEAVING_MAX));
+        self.step(Input::Membership(membership::Command::Leave));
+    }
+
+    /// Says goodbye to all, and gives the words time to leave.
+    pub(super) async fn say_goodbye(&mut self) {
+        self.step(Input::Leave);
+        let outboxes: Vec<_> = self.peers.links().map(|link| link.control.clone()).collect();
+        let sent = async {
+            while outboxes.iter().any(|outbox| !outbox.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // What has left the buffers is still in the hands of the connection task.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let _ = tokio::time::timeout(GOODBYE_MAX, sent).await;
+    }
+
+    pub(super) fn end(&mut self) {
+        let last = self.peers.close("this node has left");
+        for id in self.connections.keys() {
+            self.setup.network.close(*id);
+        }
+        self.setup.roster.publish(last);
+    }
+}
