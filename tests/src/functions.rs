@@ -86,6 +86,7 @@ pub fn all() -> Functions {
     let functions = functions.with::<hang_async>().with::<hang_once>().with::<hang_if>().with::<gate>();
     let functions = functions.with::<one_at_a_time>().with::<counts>().with::<patience_ms>().with::<here>();
     let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
+    let functions = functions.with::<slow_steps>().with::<patient_steps>();
     functions.with::<prime>().with::<gate_at>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 
@@ -290,6 +291,29 @@ pub async fn patient_palindrome(ctx: Context, n: u64) -> bool {
     let _turn = counters.0.turn.lock().await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     is_palindrome(n)
+}
+
+/// Takes a millisecond for each of so many steps, and says each time how far it is.
+#[guthi::function]
+pub fn slow_steps(ctx: Context, steps: u16) -> u16 {
+    for step in 0..steps {
+        ctx.progress(f32::from(step) / f32::from(steps));
+        thread::sleep(Duration::from_millis(1));
+        if ctx.is_cancelled() {
+            return step;
+        }
+    }
+    steps
+}
+
+/// The same on the runtime.
+#[guthi::function]
+pub async fn patient_steps(ctx: Context, steps: u16) -> u16 {
+    for step in 0..steps {
+        ctx.progress(f32::from(step) / f32::from(steps));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    steps
 }
 
 /// Whether a number is prime.

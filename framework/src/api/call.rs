@@ -1,4 +1,4 @@
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{fmt, future::IntoFuture, pin::pin, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use guthi_core::wire::id::NodeId;
@@ -10,7 +10,8 @@ use crate::{
     calls::{
         function::{self, encode_into},
         message::Format,
-        router::{Order, Types},
+        progress::Listener,
+        router::{Order, Router, Types},
     },
 };
 
@@ -28,6 +29,7 @@ pub struct Call<F: Function> {
     node: Node,
     arguments: F::Arguments,
     options: Options,
+    on_progress: OnProgress,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,7 @@ impl Default for Options {
 
 impl<F: Function> Call<F> {
     pub(crate) fn new(node: Node, arguments: F::Arguments) -> Self {
-        Self { node, arguments, options: Options::default() }
+        Self { node, arguments, options: Options::default(), on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -68,6 +70,15 @@ impl<F: Function> Call<F> {
         self.options.attempts = attempts;
         self
     }
+
+    /// Calls back with how far the function is, from 0 to 1, whenever it [says so](crate::Context::progress): at most every
+    /// 50 ms, and with the last share before the result. Where a call is tried again it begins anew.
+    ///
+    /// It is called from the task that awaits the call: be quick.
+    pub fn on_progress(mut self, react: impl FnMut(f32) + Send + 'static) -> Self {
+        self.on_progress = OnProgress(Some(Box::new(react)));
+        self
+    }
 }
 
 impl<F: Function> IntoFuture for Call<F> {
@@ -86,7 +97,7 @@ impl<F: Function> IntoFuture for Call<F> {
             encode_into(&self.arguments, &mut payload)
                 .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
             let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
-            let output = router.call(&order).await?;
+            let (_, output) = carry_out(router, order, self.on_progress).await?;
             let value = decode(F::NAME, &output);
             router.executor().spare().give(output);
             value
@@ -105,11 +116,12 @@ pub struct NamedCall {
     name: String,
     arguments: serde_json::Value,
     options: Options,
+    on_progress: OnProgress,
 }
 
 impl NamedCall {
     pub(crate) fn new(node: Node, name: String, arguments: serde_json::Value) -> Self {
-        Self { node, name, arguments, options: Options::default() }
+        Self { node, name, arguments, options: Options::default(), on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -129,6 +141,15 @@ impl NamedCall {
         self.options.attempts = attempts;
         self
     }
+
+    /// Calls back with how far the function is, from 0 to 1, whenever it [says so](crate::Context::progress): at most every
+    /// 50 ms, and with the last share before the result. Where a call is tried again it begins anew.
+    ///
+    /// It is called from the task that awaits the call: be quick.
+    pub fn on_progress(mut self, react: impl FnMut(f32) + Send + 'static) -> Self {
+        self.on_progress = OnProgress(Some(Box::new(react)));
+        self
+    }
 }
 
 impl IntoFuture for NamedCall {
@@ -142,7 +163,7 @@ impl IntoFuture for NamedCall {
             let payload = self.arguments.to_string().into_bytes();
             let types = Arc::new(Types::default());
             let order = order(&self.name, types, Format::Json, &payload, self.options, once);
-            let output = router.call(&order).await?;
+            let (_, output) = carry_out(router, order, self.on_progress).await?;
             serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))
         })
     }
@@ -164,6 +185,40 @@ fn order<'a>(
         on: options.on,
         deadline: options.deadline.map(|deadline| Instant::now() + deadline),
         attempts: if once { 1 } else { options.attempts },
+        listener: None,
+    }
+}
+
+/// What is called back with how far a call is.
+#[derive(Default)]
+struct OnProgress(Option<Box<dyn FnMut(f32) + Send>>);
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "OnProgress(..)" } else { "OnProgress(nobody)" })
+    }
+}
+
+/// Runs a call to its end, and tells meanwhile how far it is.
+async fn carry_out(
+    router: &Router,
+    mut order: Order<'_>,
+    OnProgress(react): OnProgress,
+) -> Result<(NodeId, Vec<u8>), CallError> {
+    let Some(mut react) = react else { return router.call(&order).await };
+    let (listener, mut shares) = Listener::new();
+    order.listener = Some(listener);
+    let mut call = pin!(router.call(&order));
+    loop {
+        tokio::select! {
+            // The result never waits for what is said about it.
+            biased;
+            result = &mut call => {
+                shares.last().map(&mut react);
+                return result;
+            }
+            share = shares.next() => react(share),
+        }
     }
 }
 
@@ -171,6 +226,6 @@ pub(crate) fn decode<T: Travels>(function: &str, output: &[u8]) -> Result<T, Cal
     function::decode(output).map_err(|error| unreadable(function, &error))
 }
 
-fn unreadable(function: &str, error: &dyn std::fmt::Display) -> CallError {
+fn unreadable(function: &str, error: &dyn fmt::Display) -> CallError {
     CallError::Failed { function: function.to_owned(), message: format!("its result cannot be read: {error}") }
 }

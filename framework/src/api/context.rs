@@ -4,7 +4,10 @@ use guthi_core::wire::id::NodeId;
 use tokio::time::Instant;
 
 use super::node::Node;
-use crate::calls::executor::{Executor, Ticket};
+use crate::calls::{
+    executor::{Executor, Ticket},
+    progress::Reporter,
+};
 
 /// What a function may know about the call that runs it: ask for it as the first parameter.
 ///
@@ -29,6 +32,7 @@ struct Call {
     caller: NodeId,
     deadline: Option<Instant>,
     ticket: Option<Arc<Ticket>>,
+    reporter: Option<Arc<Reporter>>,
 }
 
 impl Context {
@@ -43,8 +47,9 @@ impl Context {
         caller: NodeId,
         deadline: Option<Instant>,
         ticket: Option<Arc<Ticket>>,
+        reporter: Option<Arc<Reporter>>,
     ) -> Self {
-        Self { call: Some(Call { executor, caller, deadline, ticket }) }
+        Self { call: Some(Call { executor, caller, deadline, ticket, reporter }) }
     }
 
     /// The node that runs the function, to call others from an `async fn`.
@@ -96,6 +101,34 @@ impl Context {
         match self.call.as_ref().and_then(|call| call.ticket.as_ref()) {
             Some(ticket) => ticket.cancelled().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the caller how far the function is, from 0 to 1, if it wants to know: see
+    /// [`Call::on_progress`](crate::Call::on_progress).
+    ///
+    /// Say it as often as you like: the first share goes at once, and then the newest one each 50 ms. Nobody waits for it,
+    /// and it may be lost. What is beyond 0 and 1 is brought there, and NaN is ignored. An inline function and an item of a
+    /// map tell nobody.
+    ///
+    /// ```
+    /// # use guthi::Context;
+    /// /// Adds up, and says how far it is.
+    /// #[guthi::function]
+    /// fn sum(ctx: Context, numbers: Vec<f64>) -> f64 {
+    ///     let mut sum = 0.0;
+    ///     for (done, number) in numbers.iter().enumerate() {
+    ///         sum += number;
+    ///         ctx.progress(done as f32 / numbers.len() as f32);
+    ///     }
+    ///     sum
+    /// }
+    /// # assert_eq!(sum(Context::detached(), vec![1.0, 2.0]), 3.0);
+    /// ```
+    pub fn progress(&self, share: f32) {
+        let Some(Call { reporter: Some(reporter), ticket, .. }) = &self.call else { return };
+        if !ticket.as_ref().is_some_and(|ticket| ticket.is_cancelled()) {
+            reporter.report(share);
         }
     }
 

@@ -164,6 +164,7 @@ impl<F: Function> Items<F> {
             on: None,
             deadline: map.deadline.map(|deadline| Instant::now() + deadline),
             attempts: map.attempts,
+            listener: None,
         };
         let source: Source = Box::new(map.items.map(|arguments| encode::<F>(&arguments)));
         let run = Run::new(map.node, order, map.attempts, F::ONCE, source);

@@ -24,6 +24,7 @@ use super::{
     pace::Pace,
     panic,
     pool::Pool,
+    progress::Reporter,
     sleep_until,
     spare::Spare,
 };
@@ -64,6 +65,8 @@ pub(crate) struct Request {
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: NodeId,
     pub(crate) ticket: Arc<Ticket>,
+    /// Tells the caller how far it is, if that has asked.
+    pub(crate) reporter: Option<Arc<Reporter>>,
     pub(crate) sink: Sink,
 }
 
@@ -171,7 +174,7 @@ impl Executor {
         input: Input<'_>,
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let context = Context::new(self.clone(), caller, deadline, None);
+        let context = Context::new(self.clone(), caller, deadline, None, None);
         guarded(|| run(&context, input, output))
     }
 
@@ -285,6 +288,9 @@ impl Executor {
 
     fn finish(&self, request: Request, entered: Entered, answer: Answer) {
         drop(entered);
+        if let Some(reporter) = &request.reporter {
+            reporter.end();
+        }
         self.spare.give(request.payload);
         self.accepted.fetch_sub(1, Ordering::Relaxed);
         let late = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -314,7 +320,8 @@ impl Executor {
     }
 
     fn context(self: &Arc<Self>, request: &Request) -> Context {
-        Context::new(self.clone(), request.caller, request.deadline, Some(request.ticket.clone()))
+        let (ticket, reporter) = (Some(request.ticket.clone()), request.reporter.clone());
+        Context::new(self.clone(), request.caller, request.deadline, ticket, reporter)
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<Arc<Registered>> {

@@ -38,6 +38,7 @@ use super::{
     outbox::{Closed, Fill, Outbox},
     pace::Pace,
     pending::Pending,
+    progress::{self, Listener, Reporter, Way},
     sleep_until,
     spin::Spin,
 };
@@ -112,6 +113,8 @@ pub(crate) struct Target<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Of the call frame.
     pub(crate) flags: u16,
+    /// Who wants to know how far it is.
+    pub(crate) listener: Option<&'a Listener>,
 }
 
 impl Lane {
@@ -212,7 +215,7 @@ impl Lane {
                 () = sleep_until(target.deadline) => return Answer::Refused(Refusal::Deadline { started: false }),
             }
         }
-        let Ok(id) = self.pending.begin(target.deadline) else { return Answer::Unsent };
+        let Ok(id) = self.pending.begin(target.deadline, target.listener.cloned()) else { return Answer::Unsent };
         // Sequentially consistent with the sweeper's own two steps: one of both sees the other.
         if self.outstanding.fetch_add(1, Ordering::SeqCst) == 0 && !self.sweeping.load(Ordering::SeqCst) {
             self.began.notify_one();
@@ -302,6 +305,11 @@ impl Lane {
         });
     }
 
+    /// Tells the peer how far one of its calls is, unless it has enough to read.
+    pub(crate) fn tell_progress(&self, id: u64, share: f32) {
+        self.outbox.offer(|buffer| progress::put(buffer, id, share));
+    }
+
     async fn send_apart(&self, kind: Kind, flags: u16, id: u64, body: &[u8]) -> io::Result<()> {
         let _turn = self.bulk_sending.acquire().await.map_err(io::Error::other)?;
         let connection = self.apart.connection().await.unwrap_or(self.connection);
@@ -359,7 +367,7 @@ impl Lane {
         match frame.kind {
             Kind::Reply => self.complete(frame.id, Answer::take_whole(frame.flags, body)),
             Kind::Call => self.called_apart(&frame, body).map_err(io::Error::other)?,
-            Kind::Open | Kind::Cancel | Kind::Control => return Err(io::ErrorKind::InvalidData.into()),
+            Kind::Open | Kind::Cancel | Kind::Control | Kind::Progress => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(())
     }
@@ -407,6 +415,7 @@ impl Lane {
                         self.cancelled(frame.id);
                         Ok(())
                     }
+                    Kind::Progress => self.progressed(&frame),
                     Kind::Open => Ok(()),
                     Kind::Reply | Kind::Control => Err("a frame that does not belong on a lane".into()),
                 };
@@ -419,6 +428,15 @@ impl Lane {
             let taken = buffer.unread().len() - rest.len();
             buffer.take(taken);
         }
+    }
+
+    /// The peer says how far a call of ours is. An error means that it does not keep to the protocol.
+    fn progressed(&self, frame: &Frame<'_>) -> Result<(), String> {
+        let share = progress::take(frame)?;
+        if let Some(listener) = self.pending.listener(frame.id) {
+            listener.hear(share);
+        }
+        Ok(())
     }
 
     /// Handles a call frame. An error means that the peer does not keep to the protocol.
@@ -475,11 +493,14 @@ impl Lane {
         let Some(ticket) = room.then(|| self.admit(frame.id)).flatten() else {
             return self.refuse(frame.id, Refusal::Overloaded);
         };
+        let reporter = (frame.flags & flags::PROGRESS != 0)
+            .then(|| Reporter::new(Way::Lane { lane: self.clone(), id: frame.id }, self.executor.runtime().clone()));
         self.executor.submit(Request {
             function,
             payload,
             format: Format::of(frame.flags),
             batch: frame.flags & flags::BATCH != 0,
+            reporter,
             deadline,
             caller: self.peer,
             ticket,

@@ -16,7 +16,9 @@ pub(crate) mod flags {
     pub(crate) const JSON: u16 = 2;
     /// The reply is a [`Refusal`](super::Refusal).
     pub(crate) const REFUSED: u16 = 4;
-    pub(crate) const KNOWN: u16 = BATCH | JSON | REFUSED;
+    /// The caller wants to be told how far it is.
+    pub(crate) const PROGRESS: u16 = 8;
+    pub(crate) const KNOWN: u16 = BATCH | JSON | REFUSED | PROGRESS;
 }
 
 /// The header of a call. The arguments follow as a raw tail.

@@ -17,6 +17,7 @@ pub(crate) mod pace;
 pub(crate) mod panic;
 pub(crate) mod pending;
 pub(crate) mod pool;
+pub(crate) mod progress;
 pub(crate) mod router;
 pub(crate) mod signature;
 pub(crate) mod spare;

@@ -74,6 +74,14 @@ impl Outbox {
         Ok(fill(bytes))
     }
 
+    /// The same for what may be lost: drops it unless there is room.
+    pub(crate) fn offer(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.fill() == Fill::Normal {
+            // What is closed tells nobody anything.
+            let _ = self.push(write);
+        }
+    }
+
     /// Waits until there is room for more.
     pub(crate) async fn room(&self) {
         loop {
@@ -138,5 +146,21 @@ const fn fill(bytes: usize) -> Fill {
         Fill::High
     } else {
         Fill::Excessive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_lost_is_dropped_while_there_is_no_room() {
+        let outbox = Outbox::default();
+        let bytes = || outbox.state.lock().buffer.len();
+        outbox.offer(|buffer| buffer.push(1));
+        assert_eq!(bytes(), 1);
+        outbox.push(|buffer| buffer.resize(BYTES_BEFORE_WAITING, 0)).unwrap();
+        outbox.offer(|buffer| buffer.push(1));
+        assert_eq!(bytes(), BYTES_BEFORE_WAITING);
     }
 }

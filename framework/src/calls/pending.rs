@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::message::Answer;
+use super::{message::Answer, progress::Listener};
 
 /// The requests of one lane.
 #[derive(Debug, Default)]
@@ -30,13 +30,18 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Free,
-    Waiting { waker: Option<Waker>, deadline: Option<Instant> },
+    Waiting {
+        waker: Option<Waker>,
+        deadline: Option<Instant>,
+        /// Who wants to know how far it is.
+        listener: Option<Listener>,
+    },
     Done(Answer),
 }
 
 impl Pending {
     /// Takes a slot; the number names the request on the wire. Fails if the lane is lost.
-    pub(crate) fn begin(&self, deadline: Option<Instant>) -> Result<u64, String> {
+    pub(crate) fn begin(&self, deadline: Option<Instant>, listener: Option<Listener>) -> Result<u64, String> {
         let mut slots = self.slots.lock();
         if let Some(reason) = &slots.lost {
             return Err(reason.clone());
@@ -47,7 +52,7 @@ impl Pending {
             index
         });
         let slot = &mut slots.slots[index as usize];
-        slot.state = State::Waiting { waker: None, deadline };
+        slot.state = State::Waiting { waker: None, deadline, listener };
         Ok(u64::from(slot.generation) << 32 | u64::from(index))
     }
 
@@ -76,6 +81,14 @@ impl Pending {
         self.slots.lock().lost.is_some()
     }
 
+    /// Who wants to know how far a request is, as long as it waits.
+    pub(crate) fn listener(&self, id: u64) -> Option<Listener> {
+        match &self.slots.lock().slot(id)?.state {
+            State::Waiting { listener, .. } => listener.clone(),
+            State::Free | State::Done(_) => None,
+        }
+    }
+
     /// Gives a request up; true if it was still unanswered.
     pub(crate) fn abandon(&self, id: u64) -> bool {
         let mut slots = self.slots.lock();
@@ -92,7 +105,7 @@ impl Pending {
         let mut slots = self.slots.lock();
         let (mut wakers, mut others) = (Vec::new(), false);
         for slot in &mut slots.slots {
-            if let State::Waiting { waker, deadline } = &mut slot.state {
+            if let State::Waiting { waker, deadline, .. } = &mut slot.state {
                 if deadline.is_some_and(|deadline| deadline <= now) {
                     wakers.extend(waker.take());
                     slot.state = State::Done(Answer::Expired);
@@ -167,7 +180,7 @@ mod tests {
     #[test]
     fn an_answer_reaches_its_request() {
         let pending = Pending::default();
-        let (a, b) = (pending.begin(None).unwrap(), pending.begin(None).unwrap());
+        let (a, b) = (pending.begin(None, None).unwrap(), pending.begin(None, None).unwrap());
         assert_eq!(poll(&pending, a), Poll::Pending);
         pending.lock().complete(b, value(2));
         pending.lock().complete(a, value(1));
@@ -178,9 +191,9 @@ mod tests {
     #[test]
     fn a_late_answer_never_reaches_the_next_request_in_the_slot() {
         let pending = Pending::default();
-        let old = pending.begin(None).unwrap();
+        let old = pending.begin(None, None).unwrap();
         assert!(pending.abandon(old));
-        let new = pending.begin(None).unwrap();
+        let new = pending.begin(None, None).unwrap();
         assert_eq!(new & 0xffff_ffff, old & 0xffff_ffff, "the slot is used again");
         assert!(pending.lock().complete(old, value(1)).is_none());
         assert_eq!(poll(&pending, new), Poll::Pending);
@@ -189,7 +202,7 @@ mod tests {
     #[test]
     fn strange_ids_are_ignored() {
         let pending = Pending::default();
-        let id = pending.begin(None).unwrap();
+        let id = pending.begin(None, None).unwrap();
         for strange in [0, u64::MAX, id + 1, id ^ (1 << 40)] {
             assert!(pending.lock().complete(strange, value(0)).is_none());
         }
@@ -202,9 +215,9 @@ mod tests {
     #[test]
     fn a_lost_lane_ends_what_waits_and_what_comes() {
         let pending = Pending::default();
-        let id = pending.begin(None).unwrap();
+        let id = pending.begin(None, None).unwrap();
         pending.lose("gone");
         assert_eq!(poll(&pending, id), Poll::Ready(Answer::Lost("gone".into())));
-        assert_eq!(pending.begin(None), Err("gone".into()));
+        assert_eq!(pending.begin(None, None), Err("gone".into()));
     }
 }

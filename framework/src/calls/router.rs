@@ -21,8 +21,9 @@ use super::{
     executor::{Executor, Request, Sink, Ticket},
     function::{self, Function, Input, Run},
     lane::{Lane, Target},
-    message::{Answer, Format, Refusal},
+    message::{Answer, Format, Refusal, flags},
     pace::Pace,
+    progress::{Listener, Reporter, Way},
     signature::Unsupported,
 };
 use crate::{
@@ -68,6 +69,15 @@ pub(crate) struct Order<'a> {
     pub(crate) deadline: Option<Instant>,
     /// How often it may be tried where a try may have had an effect.
     pub(crate) attempts: u32,
+    /// Who wants to know how far it is.
+    pub(crate) listener: Option<Listener>,
+}
+
+impl Order<'_> {
+    /// What its call frame says of it.
+    fn flags(&self) -> u16 {
+        self.format.flag() | if self.listener.is_some() { flags::PROGRESS } else { 0 }
+    }
 }
 
 /// A node that can run a function.
@@ -121,10 +131,10 @@ impl Router {
         Ok(types)
     }
 
-    /// Runs a call to its end.
+    /// Runs a call to its end; the node is the one that ran it.
     ///
     /// Where it certainly had no effect the next candidate is tried, each once; where it may have had one, `attempts` counts.
-    pub(crate) async fn call(&self, order: &Order<'_>) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn call(&self, order: &Order<'_>) -> Result<(NodeId, Vec<u8>), CallError> {
         let function = || order.name.to_string();
         if order.payload.len() > PAYLOAD_BYTES_MAX {
             let (bytes, limit) = (order.payload.len() as u64, PAYLOAD_BYTES_MAX as u64);
@@ -149,7 +159,7 @@ impl Router {
                     if self.rotation.load(Ordering::Relaxed).is_multiple_of(TIMED_ONE_IN) {
                         worker.pace(&self.executor).note(started.elapsed());
                     }
-                    return Ok(bytes);
+                    return Ok((node, bytes));
                 }
                 Answer::Refused(refusal) => call_error(refusal, function(), node, &order.types),
                 Answer::Expired => return Err(CallError::Deadline { function: function(), started: true }),
@@ -200,7 +210,8 @@ impl Router {
                     name: order.name,
                     signature: order.types.signature,
                     deadline: order.deadline,
-                    flags: flags | order.format.flag(),
+                    flags: flags | order.flags(),
+                    listener: order.listener.as_ref(),
                 };
                 // The lane keeps the deadline itself, for all its calls with one timer.
                 lane.call(target, payload, withdrawn).await
@@ -221,7 +232,7 @@ impl Router {
         if !order.types.fit(function.entry.signature) {
             return Answer::Refused(Refusal::SignatureMismatch { there: function.entry.shape.clone() });
         }
-        let batch = flags & super::message::flags::BATCH != 0;
+        let batch = flags & flags::BATCH != 0;
         let me = self.executor.me();
         if let (Run::Inline(run), false) = (&function.run, batch) {
             let mut output = Vec::new();
@@ -232,6 +243,8 @@ impl Router {
             };
         }
         let ticket = Arc::new(Ticket::default());
+        let reporter = order.listener.clone();
+        let reporter = reporter.map(|it| Reporter::new(Way::Here(it), self.executor.runtime().clone()));
         let (reply, answer) = oneshot::channel();
         self.executor.submit(Request {
             function,
@@ -241,6 +254,7 @@ impl Router {
             deadline: order.deadline,
             caller: me,
             ticket: ticket.clone(),
+            reporter,
             sink: Sink::Local(reply),
         });
         let _hold = CancelOnDrop(ticket.clone());

@@ -28,6 +28,7 @@ const TEXTS: [&str; 10] = ["rs", "md", "toml", "yml", "yaml", "sh", "js", "css",
 
 /// How often each file of tests sleeps.
 const LIST: &[Allowed] = &[
+    allow("framework/src/calls/progress.rs", "sleep", 2, "intervals pass, on a paused clock"),
     allow("framework/src/calls/spare.rs", "sleep", 1, "buffers grow idle, on a paused clock"),
     allow("framework/src/network/conformance.rs", "sleep", 1, "its own `eventually`"),
     allow("framework/src/network/conformance/admission.rs", "sleep", 1, "a slow peer, on a paused clock"),
@@ -35,7 +36,7 @@ const LIST: &[Allowed] = &[
     allow("tests/src/bin/bench/failover.rs", "sleep", 2, "processes are at rest, or all stopped, for a time"),
     allow("tests/src/bin/bench/idle.rs", "sleep", 2, "what it costs to do nothing for a time"),
     allow("tests/src/cluster.rs", "sleep", 2, "the two `eventually`"),
-    allow("tests/src/functions.rs", "sleep", 4, "functions that take long"),
+    allow("tests/src/functions.rs", "sleep", 6, "functions that take long"),
     allow("tests/tests/chaos/cohort.rs", "sleep", 2, "its own `eventually`, and how long a cut lasts"),
 ];
 

@@ -41,6 +41,8 @@ pub enum Kind {
     Cancel = 4,
     /// A message of a protocol, or of the admission before it.
     Control = 5,
+    /// How far a call is: its caller has asked to be told.
+    Progress = 6,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             3 => Self::Reply,
             4 => Self::Cancel,
             5 => Self::Control,
+            6 => Self::Progress,
             _ => return None,
         })
     }

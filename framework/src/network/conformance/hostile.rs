@@ -210,6 +210,10 @@ async fn rubbish_on_the_lane_ends_the_link_and_nothing_else() {
         ("a call without a header", framed(Kind::Call, 0, &[255])),
         ("unknown flags", framed(Kind::Call, 1 << 9, &call(0, Some("x")))),
         ("a function that was never named", framed(Kind::Call, 0, &call(3, None))),
+        ("a progress without a share", framed(Kind::Progress, 0, &[])),
+        ("a progress that is no number", framed(Kind::Progress, 0, &f32::NAN.to_le_bytes())),
+        ("a progress beyond the end", framed(Kind::Progress, 0, &1.5f32.to_le_bytes())),
+        ("a progress with flags", framed(Kind::Progress, 1, &0.5f32.to_le_bytes())),
         ("a number far too large", framed(Kind::Call, 0, &call(4_000_000, Some("x")))),
     ];
     within(async {
@@ -253,6 +257,7 @@ async fn answers_and_cancellations_that_nobody_waits_for_are_ignored() {
             hostile.lane.write_all(&framed(Kind::Reply, 0, b"nonsense")).await.unwrap();
             hostile.lane.write_all(&framed(Kind::Reply, flags::REFUSED, b"nonsense")).await.unwrap();
             hostile.lane.write_all(&framed(Kind::Cancel, 0, &[])).await.unwrap();
+            hostile.lane.write_all(&framed(Kind::Progress, 0, &0.5f32.to_le_bytes())).await.unwrap();
         }
         hostile
             .control

@@ -66,7 +66,7 @@ fn the_headers_of_calls_keep_their_bytes() {
     let named = Some(Named { name: "add".into(), signature: 1 });
     let apart = CallHeader { function: u32::MAX, named, deadline_ms: 30_000 };
     golden(&apart, &joined(&[&[255, 255, 255, 255, 15, 1, 3], b"add", &[1, 0xb0, 0xea, 1]]));
-    assert_eq!([flags::BATCH, flags::JSON, flags::REFUSED], [1, 2, 4]);
+    assert_eq!([flags::BATCH, flags::JSON, flags::REFUSED, flags::PROGRESS], [1, 2, 4, 8]);
 }
 
 #[test]
