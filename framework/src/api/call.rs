@@ -79,6 +79,39 @@ impl<F: Function> Call<F> {
         self.on_progress = OnProgress(Some(Box::new(react)));
         self
     }
+
+    /// Makes the call, and tells with the result which node ran the function.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # #[guthi::function]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let (by, squared) = node.call::<square>(12).with_node().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError`], as for the call itself.
+    ///
+    /// # Cancel safety
+    /// As for [`Call`].
+    pub async fn with_node(self) -> Result<(NodeId, F::Output), CallError> {
+        let router = self.node.router();
+        let function = || F::NAME.to_owned();
+        let types = router.types::<F>().map_err(|unsupported| CallError::InvalidArguments {
+            function: function(),
+            message: format!("the type {} cannot travel: {}", unsupported.type_name, unsupported.hint),
+        })?;
+        let mut payload = Vec::new();
+        encode_into(&self.arguments, &mut payload)
+            .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
+        let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
+        let (node, output) = carry_out(router, order, self.on_progress).await?;
+        let value = decode(F::NAME, &output);
+        router.executor().spare().give(output);
+        Ok((node, value?))
+    }
 }
 
 impl<F: Function> IntoFuture for Call<F> {
@@ -86,22 +119,7 @@ impl<F: Function> IntoFuture for Call<F> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let router = self.node.router();
-            let function = || F::NAME.to_owned();
-            let types = router.types::<F>().map_err(|unsupported| CallError::InvalidArguments {
-                function: function(),
-                message: format!("the type {} cannot travel: {}", unsupported.type_name, unsupported.hint),
-            })?;
-            let mut payload = Vec::new();
-            encode_into(&self.arguments, &mut payload)
-                .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
-            let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
-            let (_, output) = carry_out(router, order, self.on_progress).await?;
-            let value = decode(F::NAME, &output);
-            router.executor().spare().give(output);
-            value
-        })
+        Box::pin(async move { self.with_node().await.map(|(_, output)| output) })
     }
 }
 
@@ -150,6 +168,24 @@ impl NamedCall {
         self.on_progress = OnProgress(Some(Box::new(react)));
         self
     }
+
+    /// Makes the call, and tells with the result which node ran the function.
+    ///
+    /// # Errors
+    /// [`CallError`], as for the call itself.
+    ///
+    /// # Cancel safety
+    /// As for [`Call`].
+    pub async fn with_node(self) -> Result<(NodeId, serde_json::Value), CallError> {
+        let router = self.node.router();
+        let once = router.is_once(&self.name);
+        let payload = self.arguments.to_string().into_bytes();
+        let types = Arc::new(Types::default());
+        let order = order(&self.name, types, Format::Json, &payload, self.options, once);
+        let (node, output) = carry_out(router, order, self.on_progress).await?;
+        let value = serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))?;
+        Ok((node, value))
+    }
 }
 
 impl IntoFuture for NamedCall {
@@ -157,15 +193,7 @@ impl IntoFuture for NamedCall {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let router = self.node.router();
-            let once = router.is_once(&self.name);
-            let payload = self.arguments.to_string().into_bytes();
-            let types = Arc::new(Types::default());
-            let order = order(&self.name, types, Format::Json, &payload, self.options, once);
-            let (_, output) = carry_out(router, order, self.on_progress).await?;
-            serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))
-        })
+        Box::pin(async move { self.with_node().await.map(|(_, output)| output) })
     }
 }
 

@@ -38,6 +38,25 @@ async fn calls_by_name_take_and_give_json() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_may_ask_which_node_it_was() {
+    let mut home = Home::new().await;
+    let (a, _) = home.server().await;
+    let (b, _) = home.server().await;
+    let caller = home.caller().await;
+    members(&a, 3).await;
+    let mut by = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let (node, (ran, called)) = within("typed", caller.call::<here>(()).with_node()).await.unwrap();
+        assert_eq!((ran, called), (node, caller.id()));
+        let (named, ran) = within("named", caller.call_named("here", Value::Null).with_node()).await.unwrap();
+        assert_eq!(ran[0], json!(named));
+        by.extend([node, named]);
+    }
+    assert!(by.is_subset(&[a.id(), b.id()].into()), "{by:?}");
+    assert_eq!(within("here", a.call::<here>(()).on(&a).with_node()).await, Ok((a.id(), (a.id(), a.id()))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn everybody_who_has_a_function_is_called_once() {
     let mut home = Home::new().await;
     let (a, _) = home.server().await;
