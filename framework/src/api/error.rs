@@ -54,7 +54,9 @@ impl Error {
         }
     }
 
-    fn next_step(&self) -> Option<&'static str> {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub fn next_step(&self) -> Option<&'static str> {
         match self {
             Self::Build(error) => error.next_step(),
             Self::Join(error) => error.next_step(),
@@ -187,7 +189,9 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    const fn next_step(&self) -> Option<&'static str> {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoRuntime => "call it from an async fn under #[tokio::main]",
             Self::BadAddress { .. } => "write host:port, [ipv6]:port or a multiaddress such as /ip4/10.0.0.5/tcp/6969",
@@ -271,7 +275,9 @@ pub enum JoinError {
 }
 
 impl JoinError {
-    const fn next_step(&self) -> Option<&'static str> {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
         Some(match self {
             Self::BadAddress { .. } => "write host:port, [ipv6]:port or a multiaddress such as /ip4/10.0.0.5/tcp/6969",
             Self::Unreachable { .. } => "is a node running there, and does a firewall let its port through?",
@@ -414,7 +420,9 @@ impl CallError {
         }
     }
 
-    const fn next_step(&self) -> Option<&'static str> {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoNodeHasIt { .. } | Self::NoSuchFunction { .. } => {
                 "start a program that has it; a library of functions must be named once: use my_functions as _;"
