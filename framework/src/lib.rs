@@ -45,6 +45,7 @@ pub use api::{
     node::Node,
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     resources::{Resources, VERSION},
+    trace::{BadTrace, Trace},
 };
 pub use calls::function::{Failure, Function, Travels};
 pub use guthi_core::wire::id::{Incarnation, NodeId};

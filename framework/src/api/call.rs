@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use guthi_core::wire::id::NodeId;
 use tokio::time::Instant;
 
-use super::node::Node;
+use super::{node::Node, trace::Trace};
 use crate::{
     CallError, Function, Travels,
     calls::{
@@ -37,17 +37,19 @@ pub(crate) struct Options {
     pub(crate) on: Option<NodeId>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) attempts: u32,
+    pub(crate) trace: Option<Trace>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { on: None, deadline: Some(DEADLINE), attempts: 1 }
+impl Options {
+    fn of(node: &Node) -> Self {
+        Self { on: None, deadline: Some(DEADLINE), attempts: 1, trace: node.trace() }
     }
 }
 
 impl<F: Function> Call<F> {
     pub(crate) fn new(node: Node, arguments: F::Arguments) -> Self {
-        Self { node, arguments, options: Options::default(), on_progress: OnProgress::default() }
+        let options = Options::of(&node);
+        Self { node, arguments, options, on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -68,6 +70,13 @@ impl<F: Function> Call<F> {
     /// A try that certainly had no effect does not count.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.options.attempts = attempts;
+        self
+    }
+
+    /// Makes it a part of a trace. Within a function that runs for a traced call, those made through
+    /// [`Context::node`](crate::Context::node) are part of the same one anyway.
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.options.trace = Some(trace).filter(Trace::is_one);
         self
     }
 
@@ -139,7 +148,8 @@ pub struct NamedCall {
 
 impl NamedCall {
     pub(crate) fn new(node: Node, name: String, arguments: serde_json::Value) -> Self {
-        Self { node, name, arguments, options: Options::default(), on_progress: OnProgress::default() }
+        let options = Options::of(&node);
+        Self { node, name, arguments, options, on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -157,6 +167,13 @@ impl NamedCall {
     /// Tries so many times in all where a try may have had an effect; 1 unless set.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.options.attempts = attempts;
+        self
+    }
+
+    /// Makes it a part of a trace. Within a function that runs for a traced call, those made through
+    /// [`Context::node`](crate::Context::node) are part of the same one anyway.
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.options.trace = Some(trace).filter(Trace::is_one);
         self
     }
 
@@ -213,6 +230,7 @@ fn order<'a>(
         on: options.on,
         deadline: options.deadline.map(|deadline| Instant::now() + deadline),
         attempts: if once { 1 } else { options.attempts },
+        trace: options.trace,
         listener: None,
     }
 }

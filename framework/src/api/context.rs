@@ -3,9 +3,9 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use guthi_core::wire::id::NodeId;
 use tokio::time::Instant;
 
-use super::node::Node;
+use super::{node::Node, trace::Trace};
 use crate::calls::{
-    executor::{Executor, Ticket},
+    executor::{Executor, Origin, Ticket},
     progress::Reporter,
 };
 
@@ -29,8 +29,7 @@ pub struct Context {
 #[derive(Clone)]
 struct Call {
     executor: Arc<Executor>,
-    caller: NodeId,
-    deadline: Option<Instant>,
+    origin: Origin,
     ticket: Option<Arc<Ticket>>,
     reporter: Option<Arc<Reporter>>,
 }
@@ -44,25 +43,36 @@ impl Context {
 
     pub(crate) const fn new(
         executor: Arc<Executor>,
-        caller: NodeId,
-        deadline: Option<Instant>,
+        origin: Origin,
         ticket: Option<Arc<Ticket>>,
         reporter: Option<Arc<Reporter>>,
     ) -> Self {
-        Self { call: Some(Call { executor, caller, deadline, ticket, reporter }) }
+        Self { call: Some(Call { executor, origin, ticket, reporter }) }
     }
 
     /// The node that runs the function, to call others from an `async fn`.
     /// `None` if it is detached or the node has left.
+    ///
+    /// What is called through it belongs to the [trace](Self::trace) of this call, unless it is given one of its own.
     #[must_use]
     pub fn node(&self) -> Option<Node> {
-        self.call.as_ref()?.executor.node()
+        let call = self.call.as_ref()?;
+        Some(call.executor.node()?.within(call.origin.trace))
+    }
+
+    /// What the call belongs to, as its caller said; `None` if it said nothing.
+    ///
+    /// While the function runs for such a call, it is within a span `call` of the crate tracing, with the fields `request`,
+    /// `function`, `from` and `trace`.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        self.call.as_ref()?.origin.trace
     }
 
     /// The node that called; `None` if detached.
     #[must_use]
     pub fn caller(&self) -> Option<NodeId> {
-        self.call.as_ref().map(|call| call.caller)
+        self.call.as_ref().map(|call| call.origin.caller)
     }
 
     /// When the caller gives up; `None` if it does not.
@@ -70,13 +80,13 @@ impl Context {
     /// On a node of a test the clock may be virtual: [`time_left`](Self::time_left) is right on every clock.
     #[must_use]
     pub fn deadline(&self) -> Option<std::time::Instant> {
-        Some(self.call.as_ref()?.deadline?.into_std())
+        Some(self.call.as_ref()?.origin.deadline?.into_std())
     }
 
     /// How long the caller is going to wait; `None` if without end.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        Some(self.call.as_ref()?.deadline?.saturating_duration_since(Instant::now()))
+        Some(self.call.as_ref()?.origin.deadline?.saturating_duration_since(Instant::now()))
     }
 
     /// Whether nobody wants the result any more: the caller has dropped the call or was lost, or its deadline is over.
@@ -88,7 +98,7 @@ impl Context {
         let Some(call) = &self.call else { return false };
         call.executor.asked()
             || call.ticket.as_ref().is_some_and(|ticket| ticket.is_cancelled())
-            || call.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || call.origin.is_late()
     }
 
     /// Resolves when the caller no longer wants the result.
@@ -143,7 +153,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Context");
         if let Some(call) = &self.call {
-            debug.field("caller", &call.caller).field("deadline", &call.deadline);
+            debug.field("caller", &call.origin.caller).field("deadline", &call.origin.deadline);
         }
         debug.finish_non_exhaustive()
     }

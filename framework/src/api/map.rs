@@ -164,6 +164,7 @@ impl<F: Function> Items<F> {
             on: None,
             deadline: map.deadline.map(|deadline| Instant::now() + deadline),
             attempts: map.attempts,
+            trace: map.node.trace(),
             listener: None,
         };
         let source: Source = Box::new(map.items.map(|arguments| encode::<F>(&arguments)));

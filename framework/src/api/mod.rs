@@ -15,3 +15,4 @@ pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod resources;
 pub(crate) mod service;
+pub(crate) mod trace;

@@ -23,6 +23,7 @@ use super::{
     peer::{FunctionInfo, Member, Peer, Rescue, View},
     resources::{AskResources, Resources},
     service,
+    trace::Trace,
 };
 use crate::{
     CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels,
@@ -46,6 +47,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Node {
     inner: Arc<Inner>,
+    /// What calls through this clone belong to, unless they say otherwise.
+    trace: Option<Trace>,
 }
 
 /// What the clones of a [`Node`] share.
@@ -79,7 +82,16 @@ impl Node {
     }
 
     pub(crate) const fn of(inner: Arc<Inner>) -> Self {
-        Self { inner }
+        Self { inner, trace: None }
+    }
+
+    /// The same, for calls that belong to that trace.
+    pub(crate) fn within(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    pub(crate) const fn trace(&self) -> Option<Trace> {
+        self.trace
     }
 
     /// The node's identity.

@@ -16,6 +16,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::{
     function::{Entered, Input, Registered, Run, Stop},
@@ -28,7 +29,7 @@ use super::{
     sleep_until,
     spare::Spare,
 };
-use crate::{BuildError, Context, Node, api::node::Inner};
+use crate::{BuildError, Context, Node, Trace, api::node::Inner};
 
 /// The functions of this node and the threads that run them.
 pub(crate) struct Executor {
@@ -62,12 +63,33 @@ pub(crate) struct Request {
     pub(crate) payload: Vec<u8>,
     pub(crate) format: Format,
     pub(crate) batch: bool,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) caller: NodeId,
+    pub(crate) origin: Origin,
     pub(crate) ticket: Arc<Ticket>,
     /// Tells the caller how far it is, if that has asked.
     pub(crate) reporter: Option<Arc<Reporter>>,
     pub(crate) sink: Sink,
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) caller: NodeId,
+    /// Its number on the lane; nothing for a call of this node itself.
+    pub(crate) request: Option<u64>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) trace: Option<Trace>,
+}
+
+impl Origin {
+    /// What the function of a traced call runs in.
+    fn span(&self, function: &str) -> Span {
+        let Some(trace) = self.trace else { return Span::none() };
+        tracing::info_span!("call", request = self.request, function, from = self.caller.short(), %trace)
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 /// Where an answer goes.
@@ -169,13 +191,13 @@ impl Executor {
     pub(crate) fn inline(
         self: &Arc<Self>,
         run: fn(&Context, Input<'_>, &mut Vec<u8>) -> Result<(), Stop>,
-        caller: NodeId,
-        deadline: Option<Instant>,
+        function: &str,
+        origin: Origin,
         input: Input<'_>,
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let context = Context::new(self.clone(), caller, deadline, None, None);
-        guarded(|| run(&context, input, output))
+        let context = Context::new(self.clone(), origin, None, None);
+        origin.span(function).in_scope(|| guarded(|| run(&context, input, output)))
     }
 
     fn compute(self: Arc<Self>, request: Request, entered: Entered) {
@@ -183,6 +205,7 @@ impl Executor {
             unreachable!("only plain functions come here")
         };
         let context = self.context(&request);
+        let _span = request.origin.span(&request.function.name).entered();
         let answer = if request.batch {
             self.compute_batch(&request, run, &context)
         } else {
@@ -276,12 +299,13 @@ impl Executor {
             }
             Answer::Value(results.took(begin.elapsed()))
         };
+        let all = all.instrument(request.origin.span(&request.function.name));
         let answer = tokio::select! {
             biased;
             answer = all => answer,
             () = request.ticket.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
             () = self.given_up.cancelled() => Answer::Refused(Refusal::Cancelled { started: true }),
-            () = sleep_until(request.deadline) => Answer::Refused(Refusal::Deadline { started: true }),
+            () = sleep_until(request.origin.deadline) => Answer::Refused(Refusal::Deadline { started: true }),
         };
         self.finish(request, entered, answer);
     }
@@ -293,8 +317,7 @@ impl Executor {
         }
         self.spare.give(request.payload);
         self.accepted.fetch_sub(1, Ordering::Relaxed);
-        let late = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let answer = if late && matches!(answer, Answer::Value(_)) {
+        let answer = if request.origin.is_late() && matches!(answer, Answer::Value(_)) {
             // A function that has seen its deadline returns anything; the caller, whose clock may be a moment behind, must
             // not take that for a result.
             Answer::Refused(Refusal::Deadline { started: true })
@@ -312,7 +335,7 @@ impl Executor {
     fn stop(&self, request: &Request, started: bool) -> Option<Refusal> {
         if request.ticket.is_cancelled() || self.leaving.load(Ordering::Relaxed) {
             Some(Refusal::Cancelled { started })
-        } else if request.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        } else if request.origin.is_late() {
             Some(Refusal::Deadline { started })
         } else {
             None
@@ -321,7 +344,7 @@ impl Executor {
 
     fn context(self: &Arc<Self>, request: &Request) -> Context {
         let (ticket, reporter) = (Some(request.ticket.clone()), request.reporter.clone());
-        Context::new(self.clone(), request.caller, request.deadline, ticket, reporter)
+        Context::new(self.clone(), request.origin, ticket, reporter)
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<Arc<Registered>> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     future::Future,
     io,
     pin::Pin,
@@ -14,7 +15,6 @@ use std::{
 };
 
 use guthi_core::wire::{
-    codec,
     frame::{self, Frame, Kind},
     id::NodeId,
     limits::{
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     apart::Apart,
-    executor::{Executor, Request, Sink, Ticket},
+    executor::{Executor, Origin, Request, Sink, Ticket},
     function::{Input, Registered, Run},
     message::{Answer, CallHeader, Format, Named, Refusal, flags},
     outbox::{Closed, Fill, Outbox},
@@ -42,7 +42,10 @@ use super::{
     sleep_until,
     spin::Spin,
 };
-use crate::network::{ConnectionId, Network, Protocol, Stream, admission::Tag, buffer::ReadBuffer};
+use crate::{
+    Trace,
+    network::{ConnectionId, Network, Protocol, Stream, admission::Tag, buffer::ReadBuffer},
+};
 
 const READ_BYTES: usize = 64 * 1024;
 /// What one large payload is written in: other streams of the connection get their turn between two of them.
@@ -113,6 +116,7 @@ pub(crate) struct Target<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Of the call frame.
     pub(crate) flags: u16,
+    pub(crate) trace: Option<Trace>,
     /// Who wants to know how far it is.
     pub(crate) listener: Option<&'a Listener>,
 }
@@ -243,7 +247,12 @@ impl Lane {
         let put = |function, named: Option<Named>| {
             self.outbox.push(|buffer| {
                 let header = CallHeader { function, named, deadline_ms: remaining_ms(target.deadline) };
-                put_call(buffer, target.flags, id, &header, payload);
+                let written = frame::put(buffer, Kind::Call, target.flags, id, |body| {
+                    header.put(target.trace, body);
+                    body.extend_from_slice(payload);
+                    Ok::<(), Infallible>(())
+                });
+                written.unwrap_or_else(|never| match never {});
             })
         };
         let mut numbers = self.numbers.lock();
@@ -267,7 +276,7 @@ impl Lane {
         let header = CallHeader { function: u32::MAX, named: Some(named), deadline_ms: remaining_ms(target.deadline) };
         let mut body = self.executor.spare().empty();
         body.reserve(payload.len() + 1024);
-        codec::encode_into(&header, &mut body).expect("a header is plain data");
+        header.put(target.trace, &mut body);
         body.extend_from_slice(payload);
         let (lane, flags) = (self.clone(), target.flags);
         let sending = async move {
@@ -447,8 +456,8 @@ impl Lane {
         functions: &mut Vec<Option<Bound>>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let (header, payload) = read_call(frame.flags, frame.body)?;
-        let deadline = deadline(now, &header);
+        let (header, trace, payload) = CallHeader::take(frame.flags, frame.body)?;
+        let origin = self.origin(now, frame, &header, trace);
         let function = match self.function(header, functions)? {
             Ok(function) => function,
             Err(refusal) => {
@@ -459,36 +468,36 @@ impl Lane {
         if let (Run::Inline(run), false) = (&function.run, frame.flags & flags::BATCH != 0) {
             scratch.clear();
             let input = Input { bytes: payload, format: Format::of(frame.flags) };
-            let result = self.executor.inline(*run, self.peer, deadline, input, scratch);
+            let result = self.executor.inline(*run, &function.name, origin, input, scratch);
             self.inline_answer(frame.id, frame.flags & flags::JSON, result, scratch);
             return Ok(());
         }
-        self.submit(frame, function, deadline, payload.to_vec());
+        self.submit(frame, function, origin, payload.to_vec());
         Ok(())
     }
 
     /// The same for a call whose payload came on a stream of its own; it names its function itself.
     fn called_apart(self: &Arc<Self>, frame: &Frame<'_>, mut body: Vec<u8>) -> Result<(), String> {
-        let (header, payload) = read_call(frame.flags, &body)?;
+        let (header, trace, payload) = CallHeader::take(frame.flags, &body)?;
         let head = body.len() - payload.len();
-        let deadline = deadline(Instant::now(), &header);
+        let origin = self.origin(Instant::now(), frame, &header, trace);
         match self.function(header, &mut Vec::new())? {
             Ok(function) => {
                 body.drain(..head);
-                self.submit(frame, function, deadline, body);
+                self.submit(frame, function, origin, body);
             }
             Err(refusal) => self.refuse(frame.id, refusal),
         }
         Ok(())
     }
 
-    fn submit(
-        self: &Arc<Self>,
-        frame: &Frame<'_>,
-        function: Arc<Registered>,
-        deadline: Option<Instant>,
-        payload: Vec<u8>,
-    ) {
+    fn origin(&self, now: Instant, frame: &Frame<'_>, header: &CallHeader, trace: Option<Trace>) -> Origin {
+        let patience = Duration::from_millis(u64::from(header.deadline_ms));
+        let deadline = (!patience.is_zero()).then(|| now + patience);
+        Origin { caller: self.peer, request: Some(frame.id), deadline, trace }
+    }
+
+    fn submit(self: &Arc<Self>, frame: &Frame<'_>, function: Arc<Registered>, origin: Origin, payload: Vec<u8>) {
         let room = self.outbox.fill() != Fill::Excessive;
         let Some(ticket) = room.then(|| self.admit(frame.id)).flatten() else {
             return self.refuse(frame.id, Refusal::Overloaded);
@@ -500,10 +509,9 @@ impl Lane {
             payload,
             format: Format::of(frame.flags),
             batch: frame.flags & flags::BATCH != 0,
-            reporter,
-            deadline,
-            caller: self.peer,
+            origin,
             ticket,
+            reporter,
             sink: Sink::Lane { lane: self.clone(), id: frame.id, flags: frame.flags & flags::JSON },
         });
     }
@@ -522,7 +530,7 @@ impl Lane {
             Ok(()) => drop(self.outbox.push(|buffer| {
                 frame::put(buffer, Kind::Reply, flags, id, |body| {
                     body.extend_from_slice(output);
-                    Ok::<(), std::convert::Infallible>(())
+                    Ok::<(), Infallible>(())
                 })
                 .expect("it cannot fail");
             })),
@@ -616,17 +624,6 @@ impl Lane {
 /// What a number on this lane stands for, and the function if there is one.
 type Bound = (Named, Option<Arc<Registered>>);
 
-fn read_call(flags: u16, body: &[u8]) -> Result<(CallHeader, &[u8]), String> {
-    if flags & !flags::KNOWN != 0 {
-        return Err("a call with unknown flags".into());
-    }
-    codec::decode_head(body).map_err(|error| format!("a call that cannot be read: {error}"))
-}
-
-fn deadline(now: Instant, header: &CallHeader) -> Option<Instant> {
-    (header.deadline_ms > 0).then(|| now + Duration::from_millis(u64::from(header.deadline_ms)))
-}
-
 fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Registered>, Refusal> {
     let function = found.ok_or(Refusal::NoSuchFunction)?;
     let (here, theirs) = (function.entry.signature, named.signature);
@@ -634,15 +631,6 @@ fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Register
         return Err(Refusal::SignatureMismatch { there: function.entry.shape.clone() });
     }
     Ok(function)
-}
-
-fn put_call(buffer: &mut Vec<u8>, flags: u16, id: u64, header: &CallHeader, payload: &[u8]) {
-    frame::put(buffer, Kind::Call, flags, id, |body| {
-        codec::encode_into(header, body)?;
-        body.extend_from_slice(payload);
-        Ok::<(), codec::EncodeError>(())
-    })
-    .expect("a header is plain data");
 }
 
 /// Milliseconds until the deadline, at least one; zero without a deadline.

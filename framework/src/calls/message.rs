@@ -8,6 +8,8 @@ use guthi_core::wire::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Trace;
+
 /// Bits in the flags of call and reply frames.
 pub(crate) mod flags {
     /// The payload is many payloads: see [`Batch`](super::Batch).
@@ -18,7 +20,9 @@ pub(crate) mod flags {
     pub(crate) const REFUSED: u16 = 4;
     /// The caller wants to be told how far it is.
     pub(crate) const PROGRESS: u16 = 8;
-    pub(crate) const KNOWN: u16 = BATCH | JSON | REFUSED | PROGRESS;
+    /// Behind the header of the call stands the trace that it belongs to.
+    pub(crate) const TRACED: u16 = 16;
+    pub(crate) const KNOWN: u16 = BATCH | JSON | REFUSED | PROGRESS | TRACED;
 }
 
 /// The header of a call. The arguments follow as a raw tail.
@@ -30,6 +34,36 @@ pub(crate) struct CallHeader {
     pub(crate) named: Option<Named>,
     /// Milliseconds until the caller gives up; zero if it does not.
     pub(crate) deadline_ms: u32,
+}
+
+impl CallHeader {
+    /// Appends what stands before the payload of a call.
+    pub(crate) fn put(&self, trace: Option<Trace>, body: &mut Vec<u8>) {
+        codec::encode_into(self, body).expect("a header is plain data");
+        if let Some(Trace { id, span }) = trace {
+            body.extend_from_slice(&id.to_le_bytes());
+            body.extend_from_slice(&span.to_le_bytes());
+        }
+    }
+
+    /// Reads that, and returns the payload behind it. An error means that the peer does not keep to the protocol.
+    pub(crate) fn take(flags: u16, body: &[u8]) -> Result<(Self, Option<Trace>, &[u8]), String> {
+        if flags & !flags::KNOWN != 0 {
+            return Err("a call with unknown flags".into());
+        }
+        let head = codec::decode_head(body);
+        let (header, rest) = head.map_err(|error| format!("a call that cannot be read: {error}"))?;
+        if flags & flags::TRACED == 0 {
+            return Ok((header, None, rest));
+        }
+        let trace = rest.split_first_chunk().and_then(|(id, rest)| {
+            let (span, rest) = rest.split_first_chunk()?;
+            let trace = Trace { id: u128::from_le_bytes(*id), span: u64::from_le_bytes(*span) };
+            trace.is_one().then_some((trace, rest))
+        });
+        let (trace, payload) = trace.ok_or("a call of a trace that is none")?;
+        Ok((header, Some(trace), payload))
+    }
 }
 
 /// A function as its caller knows it.

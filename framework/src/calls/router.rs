@@ -18,7 +18,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    executor::{Executor, Request, Sink, Ticket},
+    executor::{Executor, Origin, Request, Sink, Ticket},
     function::{self, Function, Input, Run},
     lane::{Lane, Target},
     message::{Answer, Format, Refusal, flags},
@@ -27,7 +27,7 @@ use super::{
     signature::Unsupported,
 };
 use crate::{
-    CallError, Outcome,
+    CallError, Outcome, Trace,
     runtime::roster::{Roster, Snapshot},
 };
 
@@ -69,6 +69,7 @@ pub(crate) struct Order<'a> {
     pub(crate) deadline: Option<Instant>,
     /// How often it may be tried where a try may have had an effect.
     pub(crate) attempts: u32,
+    pub(crate) trace: Option<Trace>,
     /// Who wants to know how far it is.
     pub(crate) listener: Option<Listener>,
 }
@@ -76,7 +77,9 @@ pub(crate) struct Order<'a> {
 impl Order<'_> {
     /// What its call frame says of it.
     fn flags(&self) -> u16 {
-        self.format.flag() | if self.listener.is_some() { flags::PROGRESS } else { 0 }
+        let progress = if self.listener.is_some() { flags::PROGRESS } else { 0 };
+        let traced = if self.trace.is_some() { flags::TRACED } else { 0 };
+        self.format.flag() | progress | traced
     }
 }
 
@@ -211,6 +214,7 @@ impl Router {
                     signature: order.types.signature,
                     deadline: order.deadline,
                     flags: flags | order.flags(),
+                    trace: order.trace,
                     listener: order.listener.as_ref(),
                 };
                 // The lane keeps the deadline itself, for all its calls with one timer.
@@ -233,11 +237,11 @@ impl Router {
             return Answer::Refused(Refusal::SignatureMismatch { there: function.entry.shape.clone() });
         }
         let batch = flags & flags::BATCH != 0;
-        let me = self.executor.me();
+        let origin = Origin { caller: self.executor.me(), request: None, deadline: order.deadline, trace: order.trace };
         if let (Run::Inline(run), false) = (&function.run, batch) {
             let mut output = Vec::new();
             let input = Input { bytes: payload, format: order.format };
-            return match self.executor.inline(*run, me, order.deadline, input, &mut output) {
+            return match self.executor.inline(*run, order.name, origin, input, &mut output) {
                 Ok(()) => Answer::Value(output),
                 Err(refusal) => Answer::Refused(refusal),
             };
@@ -251,8 +255,7 @@ impl Router {
             payload: payload.to_vec(),
             format: order.format,
             batch,
-            deadline: order.deadline,
-            caller: me,
+            origin,
             ticket: ticket.clone(),
             reporter,
             sink: Sink::Local(reply),

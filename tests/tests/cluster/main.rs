@@ -9,6 +9,7 @@ mod outcomes;
 mod progress;
 mod same_again;
 mod telling;
+mod traces;
 
 use std::{
     fmt,

@@ -152,6 +152,10 @@ fn call(function: u32, name: Option<&str>) -> Vec<u8> {
     codec::encode(&CallHeader { function, named, deadline_ms: 0 }, 1000).unwrap()
 }
 
+fn traced(trace: &[u8]) -> Vec<u8> {
+    [&call(0, Some("x")), trace].concat()
+}
+
 /// The kind, flags and body of the next frame; `None` at the end.
 async fn read(stream: &mut Stream) -> Option<(Kind, u16, Vec<u8>)> {
     let length = stream.read_u32_le().await.ok()?;
@@ -214,6 +218,8 @@ async fn rubbish_on_the_lane_ends_the_link_and_nothing_else() {
         ("a progress that is no number", framed(Kind::Progress, 0, &f32::NAN.to_le_bytes())),
         ("a progress beyond the end", framed(Kind::Progress, 0, &1.5f32.to_le_bytes())),
         ("a progress with flags", framed(Kind::Progress, 1, &0.5f32.to_le_bytes())),
+        ("a trace that is none", framed(Kind::Call, flags::TRACED, &traced(&[0; 24]))),
+        ("half a trace", framed(Kind::Call, flags::TRACED, &traced(&[1; 23]))),
         ("a number far too large", framed(Kind::Call, 0, &call(4_000_000, Some("x")))),
     ];
     within(async {

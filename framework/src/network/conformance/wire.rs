@@ -16,7 +16,10 @@ use guthi_core::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::calls::message::{Answer, Batch, CallHeader, Named, Refusal, flags};
+use crate::{
+    Trace,
+    calls::message::{Answer, Batch, CallHeader, Named, Refusal, flags},
+};
 
 /// These bytes are this value, and this value is these bytes.
 fn golden<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, bytes: &[u8]) {
@@ -66,7 +69,14 @@ fn the_headers_of_calls_keep_their_bytes() {
     let named = Some(Named { name: "add".into(), signature: 1 });
     let apart = CallHeader { function: u32::MAX, named, deadline_ms: 30_000 };
     golden(&apart, &joined(&[&[255, 255, 255, 255, 15, 1, 3], b"add", &[1, 0xb0, 0xea, 1]]));
-    assert_eq!([flags::BATCH, flags::JSON, flags::REFUSED, flags::PROGRESS], [1, 2, 4, 8]);
+    assert_eq!([flags::BATCH, flags::JSON, flags::REFUSED, flags::PROGRESS, flags::TRACED], [1, 2, 4, 8, 16]);
+    let trace = Some(Trace { id: 0x0102 << 112, span: 0x0304 });
+    let header = CallHeader { function: 3, named: None, deadline_ms: 0 };
+    let mut body = Vec::new();
+    header.put(trace, &mut body);
+    assert_eq!(body, joined(&[&[3, 0, 0], &[0; 14], &[2, 1], &[4, 3], &[0; 6]]));
+    body.push(7);
+    assert_eq!(CallHeader::take(flags::TRACED, &body), Ok((header, trace, &[7][..])));
 }
 
 #[test]
