@@ -42,6 +42,10 @@ pub use api::{
     local::{Control, LocalNode, local_nodes, runtime_dir},
     logs::{Level, LogLine, LogPage, LogQuery, Logs, UnknownLevel},
     map::{Done, Map, Progress},
+    metrics::{
+        CallMetrics, CatalogMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics, MembershipMetrics,
+        Metrics, Sample, ServedMetrics,
+    },
     node::Node,
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     resources::{Resources, VERSION},

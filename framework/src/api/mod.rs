@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod map;
+pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod resources;

@@ -20,6 +20,7 @@ use super::{
     local::Control,
     logs::{AskLog, LogPage, LogQuery},
     map::Map,
+    metrics::Metrics,
     peer::{FunctionInfo, Member, Peer, Rescue, View},
     resources::{AskResources, Resources},
     service,
@@ -566,6 +567,12 @@ impl Node {
 
     pub(crate) fn directory(&self) -> Option<&Directory> {
         self.inner.directory.as_ref()
+    }
+
+    /// What this node has counted since it started: calls of each function, suspicions, views and so on.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.router())
     }
 
     pub(crate) fn router(&self) -> &Router {

@@ -22,6 +22,7 @@ use super::{
     function::{Entered, Input, Registered, Run, Stop},
     lane::Lane,
     message::{Answer, Batch, Format, Refusal},
+    meters::Meters,
     pace::Pace,
     panic,
     pool::Pool,
@@ -48,6 +49,7 @@ pub(crate) struct Executor {
     given_up: CancellationToken,
     pace: Pace,
     spare: Arc<Spare>,
+    meters: Meters,
 }
 
 impl std::fmt::Debug for Executor {
@@ -164,27 +166,33 @@ impl Executor {
             leaving: AtomicBool::new(false),
             given_up: CancellationToken::new(),
             pace: Pace::default(),
+            meters: Meters::default(),
         }))
     }
 
     /// Accepts a request or answers why not. Never waits.
     pub(crate) fn submit(self: &Arc<Self>, request: Request) {
         if self.leaving.load(Ordering::Relaxed) {
-            return request.sink.send(Answer::Refused(Refusal::Cancelled { started: false }));
+            return self.refuse(request, Refusal::Cancelled { started: false });
         }
         if self.accepted.fetch_add(1, Ordering::Relaxed) >= self.accepted_max {
             self.accepted.fetch_sub(1, Ordering::Relaxed);
-            return request.sink.send(Answer::Refused(Refusal::Overloaded));
+            return self.refuse(request, Refusal::Overloaded);
         }
         let Some(entered) = request.function.enter() else {
             self.accepted.fetch_sub(1, Ordering::Relaxed);
-            return request.sink.send(Answer::Refused(Refusal::Overloaded));
+            return self.refuse(request, Refusal::Overloaded);
         };
         let executor = self.clone();
         match &request.function.run {
             Run::Inline(_) | Run::Plain(_) => self.pool.run(move || executor.compute(request, entered)),
             Run::Async(_) => drop(self.runtime.spawn(async move { executor.drive(request, entered).await })),
         }
+    }
+
+    fn refuse(&self, request: Request, refusal: Refusal) {
+        self.meters.answered(Err(&refusal));
+        request.sink.send(Answer::Refused(refusal));
     }
 
     /// Runs an inline function here and now; what it returns is appended to `output`.
@@ -197,7 +205,9 @@ impl Executor {
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let context = Context::new(self.clone(), origin, None, None);
-        origin.span(function).in_scope(|| guarded(|| run(&context, input, output)))
+        let result = origin.span(function).in_scope(|| guarded(|| run(&context, input, output)));
+        self.meters.answered(result.as_ref().copied());
+        result
     }
 
     fn compute(self: Arc<Self>, request: Request, entered: Entered) {
@@ -329,6 +339,7 @@ impl Executor {
         } else {
             answer
         };
+        self.meters.answered(answer.refusal().map_or(Ok(()), Err));
         request.sink.send(answer);
     }
 
@@ -413,6 +424,11 @@ impl Executor {
     /// What calls to this node itself take.
     pub(crate) const fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// What is counted of calls.
+    pub(crate) const fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Buffers that large payloads leave behind.

@@ -161,7 +161,7 @@ impl Lane {
         let reason = tokio::select! {
             biased;
             reason = self.read(reading) => reason,
-            carried = self.outbox.carry(writing) => match carried {
+            carried = self.outbox.carry(writing, |bytes| self.sent(bytes)) => match carried {
                 Ok(()) => "closed".into(),
                 Err(error) => error.to_string(),
             },
@@ -328,6 +328,7 @@ impl Lane {
         for chunk in body.chunks(BULK_WRITE_BYTES) {
             stream.write_all(chunk).await?;
         }
+        self.sent(frame::HEADER_BYTES + body.len());
         stream.flush().await?;
         stream.shutdown().await
     }
@@ -373,6 +374,7 @@ impl Lane {
             }
             self.heard.store(true, Ordering::Relaxed);
         }
+        self.received(frame::HEADER_BYTES + length);
         match frame.kind {
             Kind::Reply => self.complete(frame.id, Answer::take_whole(frame.flags, body)),
             Kind::Call => self.called_apart(&frame, body).map_err(io::Error::other)?,
@@ -396,7 +398,7 @@ impl Lane {
         loop {
             match buffer.fill(&mut stream).await {
                 Ok(0) => return "closed by the peer".into(),
-                Ok(_) => {}
+                Ok(bytes) => self.received(bytes),
                 Err(error) => return error.to_string(),
             }
             self.heard.store(true, Ordering::Relaxed);
@@ -534,11 +536,17 @@ impl Lane {
                 })
                 .expect("it cannot fail");
             })),
-            Err(refusal) => self.refuse(id, refusal),
+            Err(refusal) => self.say_no(id, refusal),
         }
     }
 
+    /// Answers a call that the executor has not seen.
     fn refuse(&self, id: u64, refusal: Refusal) {
+        self.executor.meters().answered(Err(&refusal));
+        self.say_no(id, refusal);
+    }
+
+    fn say_no(&self, id: u64, refusal: Refusal) {
         let _ = self.outbox.push(|buffer| Answer::Refused(refusal).put(buffer, 0, id));
     }
 
@@ -595,6 +603,14 @@ impl Lane {
             }
             running.early_cancels.push_back(id);
         }
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.executor.meters().calls.sent_bytes.add(bytes as u64);
+    }
+
+    fn received(&self, bytes: usize) {
+        self.executor.meters().calls.received_bytes.add(bytes as u64);
     }
 
     /// Whether the peer has sent anything since this was last asked.

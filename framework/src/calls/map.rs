@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     message::{Answer, Batch, Refusal, flags},
+    meters::Meter,
     router::{Order, Worker, call_error},
     sleep_until,
 };
@@ -65,6 +66,7 @@ pub(crate) type Source = Box<dyn Iterator<Item = Result<Vec<u8>, CallError>> + S
 pub(crate) struct Run {
     node: Node,
     order: Arc<Order<'static>>,
+    meter: Arc<Meter>,
     attempts: u32,
     once: bool,
     machine: Machine<NodeId>,
@@ -98,6 +100,7 @@ impl Run {
         let mut changes = node.router().roster().changes();
         changes.mark_changed();
         Self {
+            meter: node.router().executor().meters().of(order.name),
             order: Arc::new(order),
             attempts,
             once,
@@ -372,6 +375,7 @@ impl Run {
     fn collect(&mut self, result: impl Fn(usize) -> Result<Vec<u8>, Refusal>) {
         for effect in self.effects.extract(|effect| matches!(effect, Effect::Complete { .. })) {
             let Effect::Complete { worker, items, offset, elapsed, .. } = effect else { continue };
+            self.meter.items.add(items.end - items.start);
             for (position, index) in items.enumerate() {
                 self.inputs.release(index);
                 let result = result(offset + position)

@@ -171,6 +171,13 @@ impl Answer {
         }
     }
 
+    pub(crate) const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Value(_) | Self::Unsent | Self::Expired | Self::Lost(_) => None,
+        }
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         match self {
             Self::Value(bytes) => bytes.len(),

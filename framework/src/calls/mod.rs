@@ -12,6 +12,7 @@ pub(crate) mod function;
 pub(crate) mod lane;
 pub(crate) mod map;
 pub(crate) mod message;
+pub(crate) mod meters;
 pub(crate) mod outbox;
 pub(crate) mod pace;
 pub(crate) mod panic;

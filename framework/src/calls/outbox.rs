@@ -110,8 +110,8 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Carries the buffer into `stream` until it is closed or breaks.
-    pub(crate) async fn carry(&self, mut stream: impl AsyncWrite + Unpin) -> io::Result<()> {
+    /// Carries the buffer into `stream` until it is closed or breaks; `carried` is told how many bytes went.
+    pub(crate) async fn carry(&self, mut stream: impl AsyncWrite + Unpin, carried: impl Fn(usize)) -> io::Result<()> {
         let mut batch = Vec::new();
         loop {
             let closed = {
@@ -124,6 +124,7 @@ impl Outbox {
                 self.room.notify_waiters();
                 stream.write_all(&batch).await?;
                 stream.flush().await?;
+                carried(batch.len());
                 batch.clear();
                 if batch.capacity() > BYTES_KEPT {
                     batch = Vec::new();

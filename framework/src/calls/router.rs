@@ -22,6 +22,7 @@ use super::{
     function::{self, Function, Input, Run},
     lane::{Lane, Target},
     message::{Answer, Format, Refusal, flags},
+    meters::Meter,
     pace::Pace,
     progress::{Listener, Reporter, Way},
     signature::Unsupported,
@@ -49,6 +50,8 @@ pub(crate) struct Types {
     /// Zero if unknown.
     pub(crate) signature: u64,
     pub(crate) shape: String,
+    /// Where calls are counted; nothing if only their name is known.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Types {
@@ -129,15 +132,35 @@ impl Router {
             return Ok(types.clone());
         }
         let (signature, shape) = function::signature::<F>()?;
-        let types = Arc::new(Types { signature, shape });
+        let meter = Some(self.executor.meters().of(F::NAME));
+        let types = Arc::new(Types { signature, shape, meter });
         self.types.insert(TypeId::of::<F>(), types.clone());
         Ok(types)
     }
 
-    /// Runs a call to its end; the node is the one that ran it.
-    ///
-    /// Where it certainly had no effect the next candidate is tried, each once; where it may have had one, `attempts` counts.
+    /// Runs a call to its end, and counts it; the node is the one that ran it.
     pub(crate) async fn call(&self, order: &Order<'_>) -> Result<(NodeId, Vec<u8>), CallError> {
+        let began = Instant::now();
+        let result = self.try_in_turn(order, began).await;
+        self.count(order, began.elapsed(), result.as_ref().err());
+        result
+    }
+
+    fn count(&self, order: &Order<'_>, took: Duration, error: Option<&CallError>) {
+        let meters = self.executor.meters();
+        let meter = match (&order.types.meter, error) {
+            (Some(meter), _) => meter.clone(),
+            (None, None) => meters.of(order.name),
+            // Any text can be a name; where it certainly did not run, it may be that of nothing.
+            (None, Some(error)) if error.outcome() == Outcome::NotApplied => meters.of_known(order.name),
+            (None, Some(_)) => meters.of(order.name),
+        };
+        meter.note(took, error.is_none());
+    }
+
+    /// Where it certainly had no effect the next candidate is tried, each once; where it may have had one, `attempts` counts.
+    async fn try_in_turn(&self, order: &Order<'_>, began: Instant) -> Result<(NodeId, Vec<u8>), CallError> {
+        let mut started = began;
         let function = || order.name.to_string();
         if order.payload.len() > PAYLOAD_BYTES_MAX {
             let (bytes, limit) = (order.payload.len() as u64, PAYLOAD_BYTES_MAX as u64);
@@ -151,7 +174,6 @@ impl Router {
                 return Err(last.unwrap_or_else(|| CallError::NoNodeHasIt { function: function() }));
             };
             let node = worker.node(&self.executor);
-            let started = Instant::now();
             if order.deadline.is_some_and(|deadline| deadline <= started) {
                 return Err(last.unwrap_or_else(|| CallError::Deadline { function: function(), started: false }));
             }
@@ -188,6 +210,7 @@ impl Router {
             if !matches!(&last, Some(before) if CallError::outcome(before) == Outcome::Unknown) {
                 last = Some(error);
             }
+            started = Instant::now();
         }
     }
 

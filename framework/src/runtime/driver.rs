@@ -302,7 +302,7 @@ impl Driver {
     }
 
     fn engine_event(&mut self, event: engine::Event) {
-        observe::trace(&event);
+        observe::note(&event, self.setup.roster.counts());
         match event {
             engine::Event::Detector(event) => self.detector_event(event),
             engine::Event::Catalog(catalog::Event::Changed(node)) => self.described(node),
@@ -330,10 +330,7 @@ impl Driver {
     }
 
     pub(super) fn tell(&self, event: Event) {
-        if let Some(peer) = event.peer() {
-            let reason = peer.reason.as_deref().unwrap_or_default();
-            tracing::info!(peer = peer.id.short(), name = peer.name, reason, "{}", event.name());
-        }
+        observe::say(&event);
         // Nobody listens.
         let _ = self.setup.events.send(event);
     }
@@ -481,6 +478,7 @@ impl Driver {
         let control = Arc::new(Outbox::default());
         let link = Link { member, connection: id, tag, control: control.clone(), lane: None, wants_peers: false };
         self.peers.enter(member).link = Some(link);
+        self.setup.roster.counts().links.made.one();
         self.dirty = true;
         self.errands.run_control(id, control, stream);
         self.step(Input::Linked(member));
@@ -507,7 +505,6 @@ impl Driver {
             && !connection.dialled
         {
             let peer = state.peer.clone();
-            tracing::warn!(peer = ?peer.id, "another process has the identity of a linked peer; it was refused");
             self.tell(Event::DuplicateIdentity { peer });
         }
         let waiting = self.waiting.remove(&connection.id);
@@ -573,6 +570,7 @@ impl Driver {
     pub(super) fn drop_link(&mut self, id: ConnectionId, reason: &str) {
         let Some(node) = self.connections.get(&id).map(|pending| pending.connection.peer) else { return };
         if self.peers.unlink(node, id, reason).is_some() {
+            self.setup.roster.counts().links.lost.one();
             self.links.forget(id, node);
             self.setup.network.close(id);
             self.close_apart(node);

@@ -172,7 +172,7 @@ impl Errands {
             let reason = tokio::select! {
                 biased;
                 reason = read_packets(reading, id, &inputs) => reason,
-                carried = control.carry(writing) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
+                carried = control.carry(writing, drop) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
             };
             control.close();
             let _ = inputs.send(Input::ControlEnded { connection: id, reason }).await;

@@ -12,13 +12,14 @@ use guthi_core::{
 };
 use tokio::sync::watch;
 
-use crate::{Peer, calls::lane::Lane};
+use crate::{Peer, api::metrics::DriverCounts, calls::lane::Lane};
 
 /// The peers of a node and the ways to them. Written by the driver alone.
 #[derive(Debug)]
 pub(crate) struct Roster {
     snapshot: ArcSwap<Snapshot>,
     changes: watch::Sender<u64>,
+    counts: DriverCounts,
 }
 
 /// One state of the roster.
@@ -54,7 +55,7 @@ pub(crate) struct Route {
 
 impl Default for Roster {
     fn default() -> Self {
-        Self { snapshot: ArcSwap::default(), changes: watch::Sender::new(0) }
+        Self { snapshot: ArcSwap::default(), changes: watch::Sender::new(0), counts: DriverCounts::default() }
     }
 }
 
@@ -75,6 +76,11 @@ impl Roster {
         }
         self.snapshot.store(Arc::new(snapshot));
         self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    /// What the driver counts.
+    pub(crate) const fn counts(&self) -> &DriverCounts {
+        &self.counts
     }
 
     /// Tells of every later publication; what was published before counts as seen.

@@ -277,7 +277,7 @@ impl Driver {
         let me = &mut self.setup.credentials.me;
         me.incarnation = Incarnation(me.incarnation.0 + 1);
         let me = *me;
-        tracing::info!(incarnation = me.incarnation.0, "the others went on without this node; it joins them anew");
+        tracing::info!(incarnation = me.incarnation.0, "a new life of this node begins");
         self.errands.renew(me);
         for id in self.connections.keys().copied().collect::<Vec<_>>() {
             self.drop_link(id, "this node begins a new life");

@@ -5,6 +5,7 @@ mod calls;
 mod control;
 mod kit;
 mod maps;
+mod metrics;
 mod outcomes;
 mod progress;
 mod same_again;

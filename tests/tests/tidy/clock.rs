@@ -42,7 +42,7 @@ const LIST: &[Allowed] = &[
     allow("framework/src/calls/lane.rs", "Instant::now", 4, "deadlines travel as the time that remains"),
     allow("framework/src/calls/map.rs", "Instant::now", 3, "the clock of the schedule"),
     allow("framework/src/calls/progress.rs", "Instant::now", 1, "whether it is time to say how far a call is"),
-    allow("framework/src/calls/router.rs", "Instant::now", 1, "how long a call took"),
+    allow("framework/src/calls/router.rs", "Instant::now", 2, "how long a call took, and its last try"),
     allow("framework/src/calls/spin.rs", "Instant::now", 2, "how long a caller has looked"),
     allow("framework/src/calls/turns.rs", "Instant::now", 2, "the real time that a function has taken, in tests"),
     allow("framework/src/network/admission.rs", "getrandom", 1, "the nonce of a handshake"),

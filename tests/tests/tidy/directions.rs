@@ -63,6 +63,8 @@ const UPWARD: &[Upward] = &[
     ("guthi::runtime::monitor", "guthi::api::resources::VERSION", "what is told to those who ask"),
     ("guthi::network::admission", "guthi::api::key::ClusterKey", "32 bytes; what is done with them is there"),
     ("guthi::network::ticket", "guthi::api::key::ClusterKey", "32 bytes that a ticket may carry"),
+    ("guthi::calls", "guthi::api::metrics", "what is counted where calls go by, as users see it"),
+    ("guthi::runtime", "guthi::api::metrics", "what is counted where peers are judged, as users see it"),
     ("guthi::calls", "guthi::api::trace::Trace", "what a call belongs to travels with it"),
     // Knots: user code is run with a way back to its node.
     ("guthi::calls::executor", "guthi::api::context::Context", "it makes one for each call"),
