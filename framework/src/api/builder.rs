@@ -316,6 +316,7 @@ impl Builder {
             name,
             cluster: self.cluster.clone(),
             addresses,
+            labels: self.labels.clone(),
             directory,
             commands,
             router,

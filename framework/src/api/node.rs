@@ -1,5 +1,7 @@
 use std::{
+    collections::BTreeMap,
     future::Future,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -60,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) name: String,
     pub(crate) cluster: String,
     pub(crate) addresses: Vec<String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Where nodes of this machine find each other, if this one wants to be found.
     pub(crate) directory: Option<Directory>,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -111,6 +114,18 @@ impl Node {
     #[must_use]
     pub fn cluster(&self) -> &str {
         &self.inner.cluster
+    }
+
+    /// What it says of itself, such as its `zone`.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.inner.labels
+    }
+
+    /// Where it finds the other nodes of this machine, and is found; `None` if it does not.
+    #[must_use]
+    pub fn runtime_dir(&self) -> Option<&Path> {
+        self.directory().map(Directory::root)
     }
 
     /// Where it can be reached: multiaddresses that end in its identity, ready for [`Builder::join`].

@@ -146,6 +146,11 @@ impl Directory {
         }
     }
 
+    /// Where the directories of all clusters are.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Opens, or makes, the directory of a cluster; refuses one that others could write to.
     pub(crate) fn open(root: PathBuf, cluster: &str) -> Result<Self, BuildError> {
         // A cluster's name may hold anything; its file name may not.
