@@ -465,7 +465,7 @@ impl Node {
     /// The global function store: every function of every node in sight, by name.
     #[must_use]
     pub fn functions(&self) -> Vec<FunctionInfo> {
-        let mut store = std::collections::BTreeMap::new();
+        let mut store = BTreeMap::new();
         let snapshot = self.inner.router.roster().load();
         let mut add = |node, name: &str, entry: &guthi_core::protocol::packet::FunctionEntry| {
             let info = store.entry(name.to_owned()).or_insert_with(|| FunctionInfo {
