@@ -1,0 +1,10 @@
+//! What the routes do.
+
+mod call;
+mod invite;
+mod lists;
+mod logs;
+mod metrics;
+mod node;
+mod resources;
+pub(crate) mod routes;

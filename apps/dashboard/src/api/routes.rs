@@ -1,0 +1,59 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{MethodRouter, get, post},
+};
+
+use super::{call, invite, lists, logs, metrics, node, resources};
+use crate::{
+    app::App,
+    http::{files, guard, input::BODY_BYTES_MAX, login},
+    stream::socket,
+};
+
+/// A method, a path and what answers.
+type Route = (&'static str, &'static str, MethodRouter<Arc<App>>);
+
+/// All that is answered, files aside.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        ("GET", "/api/v1/self", get(node::itself)),
+        ("POST", "/api/v1/self/leave", post(node::leave)),
+        ("GET", "/api/v1/nodes", get(lists::nodes)),
+        ("GET", "/api/v1/nodes/{node}", get(lists::node)),
+        ("POST", "/api/v1/nodes/connect", post(node::connect)),
+        ("POST", "/api/v1/nodes/{node}/forget", post(node::forget)),
+        ("GET", "/api/v1/resources", get(resources::resources)),
+        ("GET", "/api/v1/resources/history", get(resources::history)),
+        ("GET", "/api/v1/logs", get(logs::logs)),
+        ("POST", "/api/v1/invite", post(invite::invite)),
+        ("GET", "/metrics", get(metrics::metrics)),
+        ("GET", "/api/v1/view", get(lists::view)),
+        ("GET", "/api/v1/sees", get(lists::sees)),
+        ("GET", "/api/v1/functions", get(lists::functions)),
+        ("POST", "/api/v1/functions/{name}/call", post(call::call)),
+        ("GET", "/api/v1/events", get(lists::events)),
+        ("GET", "/api/v1/stream", get(socket::open)),
+        ("GET", "/healthz", get(node::health)),
+        ("POST", "/login", post(login::login)),
+    ]
+}
+
+/// The whole server behind its guard.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (_, path, route) in routes() {
+        router = router.route(path, route);
+    }
+    router
+        .method_not_allowed_fallback(guard::wrong_method)
+        .fallback(files::file)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}

@@ -1,0 +1,68 @@
+//! What all routes share.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::SystemTime,
+};
+
+use guthi::Node;
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    http::gate::Gate,
+    stream::{history::History, ring::Ring, topics::Topics},
+};
+
+/// Sockets that may be open at once.
+pub(crate) const SOCKETS_MAX: usize = 32;
+
+/// A node and those who look at it.
+pub(crate) struct App {
+    pub(crate) node: Node,
+    pub(crate) gate: Gate,
+    /// Where the page is, without a secret.
+    pub(crate) url: String,
+    /// Since when it is served.
+    pub(crate) began: SystemTime,
+    /// The events of the node since then.
+    pub(crate) events: Arc<Ring>,
+    pub(crate) topics: Topics,
+    /// What machines did while somebody looked.
+    pub(crate) history: Arc<History>,
+    /// How often nodes were asked for their resources.
+    pub(crate) resources_asked: AtomicU64,
+    pub(crate) sockets: Arc<Semaphore>,
+    /// Why sockets should say goodbye; `None` while they should not.
+    pub(crate) ending: watch::Sender<Option<&'static str>>,
+}
+
+impl App {
+    pub(crate) fn new(node: Node, gate: Gate, url: String) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            gate,
+            url,
+            began: SystemTime::now(),
+            events: Arc::default(),
+            topics: Topics::default(),
+            history: Arc::default(),
+            resources_asked: AtomicU64::new(0),
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            ending: watch::Sender::new(None),
+        })
+    }
+
+    /// Lets all sockets say goodbye, the first time.
+    pub(crate) fn end(&self, reason: &'static str) {
+        self.ending.send_if_modified(|ending| {
+            let is_first = ending.is_none();
+            ending.get_or_insert(reason);
+            is_first
+        });
+    }
+
+    /// Waits until no socket is open any more.
+    pub(crate) async fn sockets_closed(&self) {
+        let _ = self.sockets.acquire_many(SOCKETS_MAX as u32).await;
+    }
+}

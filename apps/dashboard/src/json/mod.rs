@@ -1,0 +1,17 @@
+//! What is told of a node, as JSON.
+
+mod event;
+mod function;
+mod log;
+mod node;
+mod resources;
+mod sees;
+mod view;
+
+pub(crate) use event::EventRow;
+pub(crate) use function::{FunctionRow, functions};
+pub(crate) use log::{LineRow, LogError, level, logs, whose};
+pub(crate) use node::{Names, NodeRow, find, name, nodes, place, steady};
+pub(crate) use resources::{Known, ResourcesRow, resources, resources_of};
+pub(crate) use sees::{SeesAnswer, sees};
+pub(crate) use view::{ViewRow, view};

@@ -1,0 +1,69 @@
+//! Reads on in the logs of nodes.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use guthi::{Level, LogQuery, NodeId};
+
+use super::{
+    ring::Ring,
+    state::{Json, State},
+    watcher::{States, publish},
+};
+use crate::{app::App, json};
+
+/// How often nodes are asked for new lines.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Lines of each node at the start, and later at once.
+const FIRST: u32 = 200;
+const LATER: u32 = 1000;
+
+/// The log of a node, or of all, as one.
+pub(super) struct Follower<'a> {
+    app: &'a Arc<App>,
+    whose: &'a str,
+    level: Level,
+    /// How far each was read.
+    read: HashMap<NodeId, u64>,
+    ring: Arc<Ring>,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(app: &'a Arc<App>, whose: &'a str, level: Level) -> Self {
+        Self { app, whose, level, read: HashMap::new(), ring: Arc::default() }
+    }
+
+    pub(super) async fn follow(mut self, states: &States) {
+        loop {
+            let errors = self.look().await;
+            publish(states, Some(State::Tail { ring: self.ring.clone(), upto: self.ring.last(), errors }));
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Takes what is new, in the order of time; returns who does not tell.
+    async fn look(&mut self) -> Option<Json> {
+        let whose = json::whose(&self.app.node, Some(self.whose)).unwrap_or_default();
+        self.read.retain(|node, _| whose.contains(node));
+        let whom: Vec<_> = whose.into_iter().map(|node| (node, self.read.get(&node).copied())).collect();
+        let limit = if self.read.is_empty() { FIRST } else { LATER };
+        let query = LogQuery { level: self.level, limit, ..LogQuery::default() };
+        let (mut lines, mut errors) = (Vec::new(), Vec::new());
+        for (node, answer) in json::logs(&self.app.node, whom, &query).await {
+            match answer {
+                Ok(part) => {
+                    // Smaller numbers are those of a next life, which is read from its beginning.
+                    let is_new_life = self.read.insert(node, part.last).is_some_and(|read| part.last < read);
+                    if is_new_life {
+                        self.read.remove(&node);
+                    }
+                    lines.extend(part.lines);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        lines.sort_by_key(|line| line.at_ms);
+        lines.into_iter().for_each(|line| self.ring.push(|_| line));
+        errors.sort_by(|a, b| a.node.cmp(&b.node));
+        Json::of(&errors)
+    }
+}

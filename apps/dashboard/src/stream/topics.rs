@@ -1,0 +1,115 @@
+//! Which topics are watched, and by how many.
+
+use std::{collections::HashMap, sync::Arc};
+
+use guthi::Level;
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::AbortHandle};
+
+use super::{state::State, watcher};
+use crate::{app::App, http::refusal::Refusal, json};
+
+/// Topics that may be watched at once, for all sockets.
+const WATCHED_MAX: usize = 256;
+
+/// What a socket can subscribe to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Nodes,
+    View,
+    Sees,
+    Events,
+    Functions,
+    Resources,
+    /// The log of a node, or of all, at this level and graver.
+    Log {
+        node: String,
+        level: Level,
+    },
+}
+
+/// The tasks that watch.
+#[derive(Default)]
+pub(crate) struct Topics {
+    watched: Mutex<HashMap<String, Watched>>,
+}
+
+struct Watched {
+    states: watch::Sender<Option<State>>,
+    task: AbortHandle,
+}
+
+impl Topic {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "nodes" => Self::Nodes,
+            "view" => Self::View,
+            "sees" => Self::Sees,
+            "events" => Self::Events,
+            "functions" => Self::Functions,
+            "resources" => Self::Resources,
+            log => {
+                // A name may have colons.
+                let (node, level) = log.strip_prefix("log:")?.rsplit_once(':')?;
+                Self::Log { node: node.into(), level: level.parse().ok()? }
+            }
+        })
+    }
+}
+
+impl Topics {
+    /// The states of a topic from now on; the first to ask lets it be watched.
+    pub(crate) fn subscribe(&self, app: &Arc<App>, name: &str) -> Result<watch::Receiver<Option<State>>, Refusal> {
+        let unknown = || Refusal::not_found(format!("there is no topic `{name}`"));
+        let topic = Topic::parse(name).ok_or_else(unknown)?;
+        if let Topic::Log { node, .. } = &topic {
+            json::whose(&app.node, Some(node))?;
+        }
+        let mut watched = self.watched.lock();
+        if let Some(watched) = watched.get(name) {
+            let mut states = watched.states.subscribe();
+            states.mark_changed();
+            return Ok(states);
+        }
+        if watched.len() == WATCHED_MAX {
+            return Err(Refusal::new("too_many_requests", format!("{WATCHED_MAX} topics are watched already")));
+        }
+        let (states, receiver) = watch::channel(None);
+        let (app, sender, name) = (app.clone(), states.clone(), name.to_owned());
+        let key = name.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = sender.closed() => {}
+                    () = watcher::watch(&app, &topic, &sender) => {}
+                }
+                if app.topics.ends(&name) {
+                    return;
+                }
+            }
+        });
+        watched.insert(key, Watched { states, task: task.abort_handle() });
+        Ok(receiver)
+    }
+
+    /// Whether nobody is subscribed to it: then it is watched no longer.
+    fn ends(&self, name: &str) -> bool {
+        let mut watched = self.watched.lock();
+        let is_over = watched.get(name).is_none_or(|watched| watched.states.receiver_count() == 0);
+        if is_over {
+            watched.remove(name);
+        }
+        is_over
+    }
+
+    /// How many topics are watched.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        self.watched.lock().len()
+    }
+
+    /// Ends all watching.
+    pub(crate) fn clear(&self) {
+        self.watched.lock().drain().for_each(|(_, watched)| watched.task.abort());
+    }
+}
