@@ -1,13 +1,17 @@
 //! Calls that succeed, small and large, one and many.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
+use guthi::Trace;
 use guthi_tests::{
     cluster::{Home, members, within},
-    functions::{here, length, letters, nothing, same, square, three},
+    functions::{here, length, letters, nothing, same, slow_steps, square, three},
 };
 
 #[tokio::test]
@@ -22,6 +26,33 @@ async fn calls_find_a_node_that_has_the_function() {
     assert_eq!(caller.call::<here>(()).await, Ok((server.id(), caller.id())));
     assert_eq!(server.call::<here>(()).await, Ok((server.id(), server.id())));
     assert_eq!(caller.call::<square>(12).on(&server).await, Ok(144));
+}
+
+#[tokio::test]
+async fn a_traced_call_tells_how_far_it_is_and_is_counted() {
+    let home = Home::new();
+    let (server, _) = home.server().await;
+    let caller = home.caller().await;
+    let trace: Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
+    for node in [&caller, &server] {
+        let begin = Instant::now();
+        let told = Arc::<Mutex<Vec<f32>>>::default();
+        let callback = || {
+            let told = told.clone();
+            move |share| told.lock().unwrap().push(share)
+        };
+        let call = node.call::<slow_steps>(300).on(&server).trace(trace).on_progress(callback());
+        assert_eq!(within("on the pool", call.with_node()).await, Ok((server.id(), 300)));
+        let call = node.call_named("patient_steps", 300.into()).on(&server).trace(trace).on_progress(callback());
+        assert_eq!(within("on the runtime", call.with_node()).await, Ok((server.id(), 300.into())));
+        let (told, took) = (told.lock().unwrap().clone(), begin.elapsed().as_millis());
+        // Whoever is late to look misses some.
+        assert!(told.len() >= 2 && told.len() as u128 <= took / 50 + 4, "{took} ms {told:?}");
+    }
+    let functions = caller.metrics().functions;
+    assert_eq!((functions["slow_steps"].count, functions["patient_steps"].errors), (1, 0));
+    assert!(functions["slow_steps"].durations.quantile(0.5).unwrap().as_millis() > 150);
+    assert_eq!(server.metrics().served.ok, 4);
 }
 
 #[tokio::test]
