@@ -1,0 +1,87 @@
+// @ts-check
+// Requests to the node that serves this page.
+
+/** @typedef {import("./contract").Failure} Failure */
+
+/** What the node said when it refused. */
+export class Refusal extends Error {
+  /** @param {number} status @param {Failure} failure */
+  constructor(status, failure) {
+    super(failure.message);
+    this.status = status;
+    this.failure = failure;
+  }
+}
+
+/**
+ * Called when the node no longer knows this browser.
+ * @type {{ locked: (failure: Failure) => void }}
+ */
+export const access = { locked: () => {} };
+
+/**
+ * @param {string} path below `/api/v1`
+ * @param {{ method?: string, body?: unknown, signal?: AbortSignal }} [options]
+ * @returns {Promise<Response>}
+ */
+export async function request(path, options = {}) {
+  const { method = "GET", body, signal } = options;
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      signal,
+      headers: body === undefined ? {} : { "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refusal(0, unreachable());
+  }
+  if (response.ok) return response;
+  const failure = await refused(response);
+  if (response.status === 401) access.locked(failure);
+  throw new Refusal(response.status, failure);
+}
+
+/** @returns {Failure} */
+function unreachable() {
+  return { code: "unreachable", message: "this page's node does not answer", next: "see whether its process still runs", outcome: "unknown" };
+}
+
+/** @param {Response} response @returns {Promise<Failure>} */
+async function refused(response) {
+  const said = await response.json().catch(() => null);
+  return said?.error ?? { code: "internal", message: `the node answered with ${response.status} ${response.statusText}`, next: null };
+}
+
+/** @param {string} path @returns {Promise<any>} */
+export const get = async (path) => (await request(path)).json();
+
+/** @param {string} path @param {unknown} body @returns {Promise<any>} */
+export const post = async (path, body) => (await request(path, { method: "POST", body })).json();
+
+/** @param {unknown} error @returns {Failure} */
+export function failureOf(error) {
+  if (error instanceof Refusal) return error.failure;
+  return { code: "internal", message: error instanceof Error ? error.message : String(error), next: null };
+}
+
+/**
+ * The objects of an answer, one per line, as they come; an answer of one object is one line.
+ * @param {Response} response
+ * @returns {AsyncGenerator<import("./contract").Answer>}
+ */
+export async function* lines(response) {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  if (!reader) return;
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    const parts = (rest + (value ?? "")).split("\n");
+    rest = done ? "" : parts.pop() ?? "";
+    for (const part of parts) if (part.trim()) yield JSON.parse(part);
+    if (done) return;
+  }
+}
