@@ -72,7 +72,7 @@ export class CallForm {
   }
 
   nodesChanged() {
-    nodeOptions(this.on, [["any", "any node: the least busy"], ["all", "all nodes"]]);
+    nodeOptions(this.on, [["any", "any node"], ["all", "all nodes"]]);
   }
 
   /** @param {string} name @param {boolean} [focus] */

@@ -129,7 +129,9 @@ export class Chart {
   }
 
   draw() {
-    if (!this.#seen || !this.rings.length) return;
+    if (!this.rings.length) return;
+    this.#tell();
+    if (!this.#seen) return;
     const { canvas } = this;
     const ratio = devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -148,7 +150,6 @@ export class Chart {
     if (rings.length === 3) this.#band(pen, rings[0], rings[1], scale, colour);
     this.#line(pen, rings[rings.length - 1], scale, colour, rings.length === 1 ? height : 0);
     this.#cross(pen, scale, height, style.caretColor, colour);
-    this.#tell();
   }
 
   /** @param {number} width @param {number} height */

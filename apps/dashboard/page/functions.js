@@ -93,7 +93,7 @@ function paintName(cell, { name, once }) {
   cell.replaceChildren(h("button.link", { type: "button", onclick: () => form.choose(name, true) }, h("code", {}, name)), badge || "");
 }
 
-const TAGS_MAX = 5;
+const TAGS_MAX = 4;
 
 /** @param {HTMLElement} cell @param {Func} item */
 function paintNodes(cell, { nodes }) {

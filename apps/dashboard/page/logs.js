@@ -119,7 +119,7 @@ function matches(line, wanted) {
 /** @param {Line} line */
 function row(line) {
   const fields = Object.entries(line.fields ?? {}).map(([key, value]) =>
-    h("span.field", {}, h("i", {}, `${key}=`), typeof value === "string" ? value : JSON.stringify(value)));
+    [" ", h("span.field", {}, h("i", {}, `${key}=`), typeof value === "string" ? value : JSON.stringify(value))]);
   const item = h("li", { "data-id": `${line.node}/${line.seq}`, "data-level": line.level },
     h("time", { datetime: line.at, title: exact(line.at) }, clock(line.at, true)),
     h("span.level", {}, line.level), h("span.from", { title: line.name }, tag(line.node, line.name), h("span.offscreen", {}, line.name)),

@@ -108,7 +108,7 @@ function drawCount(count) {
   if (place.dataset.text === count) return;
   place.dataset.text = count;
   const parts = counts().map(({ status, count: n }) => h("span", { class: `is-${status}` }, icon(status), `${n} ${status}`));
-  place.replaceChildren(...parts.flatMap((part, at) => (at ? [h("i", {}, " · "), part] : [part])));
+  place.replaceChildren(...parts.flatMap((part, at) => (at ? [h("i", {}, "  ·  "), part] : [part])));
   if (world.nodes.size) announce(count);
 }
 

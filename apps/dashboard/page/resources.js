@@ -49,10 +49,10 @@ const grid = h("div.graphs");
 const hint = h("p.muted");
 const error = problemBox();
 const pauseButton = h("button", { type: "button", "data-role": "pause", "aria-pressed": "false", onclick: () => pause() }, icon("pause"), h("span", {}, "Pause"));
-const spans = choice("Time that is shown", [["300000", "5 min"], ["60000", "1 min"], ["900000", "15 min"]], (value) => {
+const spans = choice("Time that is shown", [["60000", "1 min"], ["300000", "5 min"], ["900000", "15 min"]], (value) => {
   span = Number(value);
   drawGraphs();
-});
+}, String(span));
 
 /** @type {import("./main.js").Screen} */
 export const screen = {

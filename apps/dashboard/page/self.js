@@ -20,7 +20,8 @@ const machine = h("dl.facts", { "data-list": "machine" });
 const agreed = h("dl.facts", { "data-list": "view" });
 const members = h("ol.members", { "data-list": "members" });
 const ticket = h("code.ticket", { "data-role": "ticket" });
-const command = h("pre");
+const command = h("code.ticket");
+const leaveName = h("b", {}, "…");
 const error = problemBox();
 
 /** @type {import("./main.js").Screen} */
@@ -29,7 +30,9 @@ export const screen = {
     card("This node", identity),
     card("What it agrees on with the others", agreed, h("h3", {}, "Members, the oldest first"), members),
     card("Invite another node", h("p", {}, "Whoever has this ticket knows where this node is. The key of the cluster is not in it."),
-      h("div.copyable", {}, ticket, copyButton(() => self?.ticket ?? "", "Copy the ticket", "Copy")), h("p", {}, "On the other machine:"), command),
+      h("div.copyable", {}, ticket, copyButton(() => self?.ticket ?? "", "Copy the ticket", "Copy")),
+      h("p", {}, "On the other machine, with the same key in ", h("code", {}, "GUTHI_KEY"), ":"),
+      h("div.copyable", {}, command, copyButton(() => joining(), "Copy the command", "Copy"))),
     card("Process and machine", machine),
     card("Leave the cluster", leaveForm()))),
   show: (stream) => {
@@ -87,7 +90,7 @@ function draw() {
     ["Runtime directory", self.runtime_dir ?? "none"],
   ]);
   say(ticket, self.ticket ?? "this node listens nowhere that others could reach");
-  say(command, `guthi node start --cluster ${shell(self.cluster)} \\\n  --join ${(self.ticket ?? "…").slice(0, 22)}…`);
+  say(command, joining());
   drawView();
   say(leaveName, node.name);
 }
@@ -126,6 +129,8 @@ function facts(place, pairs) {
   });
 }
 
+const joining = () => `guthi node start --cluster ${shell(self?.cluster ?? "")} --join ${self?.ticket ?? "ADDRESS"}`;
+
 /**
  * A word as a shell reads it.
  * @param {string} text
@@ -137,11 +142,7 @@ function card(title, ...content) {
   return h("section.card", {}, h("h2", {}, title), content);
 }
 
-/** @type {HTMLElement} */
-let leaveName;
-
 function leaveForm() {
-  leaveName = h("b", {}, "…");
   const name = h("input", { name: "confirm", autocomplete: "off", spellcheck: "false" });
   const button = h("button.danger", { disabled: true }, "Leave");
   const failed = problemBox();

@@ -2,7 +2,7 @@
 // Small pieces that several screens share.
 
 import { h, icon, set } from "./dom.js";
-import { world } from "./world.js";
+import { onWorld, world } from "./world.js";
 
 /** @typedef {import("./contract").Failure} Failure */
 
@@ -11,10 +11,20 @@ import { world } from "./world.js";
  * @param {string} id @param {string} name
  */
 export function tag(id, name) {
-  const colour = world.nodes.get(id)?.colour ?? null;
   const letters = name.replace(/[^\p{L}\p{N}]/gu, "").slice(0, 2) || "?";
-  return h("span.tag", { class: colour == null ? "tag" : `tag colour-${colour}`, "aria-hidden": "true" }, letters);
+  return h("span.tag", { class: dress(id), "data-of": id, "aria-hidden": "true" }, letters);
 }
+
+/** @param {string} id */
+function dress(id) {
+  const colour = world.nodes.get(id)?.colour;
+  return colour == null ? "tag pale" : `tag colour-${colour}`;
+}
+
+// Some were drawn before their nodes were known.
+onWorld(() => {
+  for (const pale of document.querySelectorAll(".tag.pale")) set(pale, "class", dress(/** @type {HTMLElement} */ (pale).dataset.of ?? ""));
+});
 
 /**
  * A node in a line of text.
@@ -89,9 +99,9 @@ export const problemBox = () => h("div.problem", { "data-role": "error", role: "
  * @param {[string, string][]} choices values and words
  * @param {(value: string) => void} chosen
  */
-export function choice(label, choices, chosen) {
-  const buttons = choices.map(([value, word], at) =>
-    h("button", { type: "button", "data-value": value, "aria-pressed": String(at === 0), onclick: () => choose(value) }, word));
+export function choice(label, choices, chosen, first = choices[0][0]) {
+  const buttons = choices.map(([value, word]) =>
+    h("button", { type: "button", "data-value": value, "aria-pressed": String(value === first), onclick: () => choose(value) }, word));
   /** @param {string} value */
   const choose = (value) => {
     for (const button of buttons) set(button, "aria-pressed", String(button.dataset.value === value));
