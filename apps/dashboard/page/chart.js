@@ -101,7 +101,8 @@ export class Chart {
     this.options = options;
     this.value = h("output.value", { "aria-live": "off" }, "–");
     this.canvas = h("canvas", { role: "img" });
-    this.element = h("figure.chart", {}, h("figcaption", {}, h("span", {}, options.label), this.value), this.canvas);
+    this.label = h("span", {}, options.label);
+    this.element = h("figure.chart", {}, h("figcaption", {}, this.label, this.value), this.canvas);
     this.canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     this.canvas.addEventListener("pointerleave", () => this.#point(NaN));
     charts.add(this);
@@ -159,8 +160,8 @@ export class Chart {
     if (!top) {
       for (const ring of this.rings) ring.since(from, (_, value) => (top = value > top ? value : top));
       top = nice(top);
+      say(this.label, `${this.options.label}, up to ${this.options.format(top)}`);
     }
-    this.canvas.dataset.top = this.options.format(top);
     const x = (/** @type {number} */ at) => ((at - from) / this.#span) * width;
     const y = (/** @type {number} */ value) => height - 1.5 - (Math.min(value, top) / top) * (height - 4);
     return { x, y, from };

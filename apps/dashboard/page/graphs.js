@@ -44,7 +44,7 @@ export class Record {
   }
 }
 
-const ROWS = 12;
+const ROWS = 10;
 
 export class NodeGraphs {
   #open = false;
@@ -80,7 +80,7 @@ export class NodeGraphs {
     this.#fill();
   }
 
-  /** A dozen moments, evenly spaced. */
+  /** Some moments, evenly spaced. */
   #fill() {
     if (!this.#open || !this.shown) return;
     const { record, now, span } = this.shown;
@@ -99,8 +99,7 @@ export class NodeGraphs {
 /** Many nodes in one picture: from the quarter of them that is lowest to the highest quarter, and the middle. */
 export class Bands {
   constructor() {
-    this.kinds = METRICS.map(({ key, label, format, top }) => ({
-      key,
+    this.kinds = METRICS.map(({ label, format, top }) => ({
       rings: [new Ring(), new Ring(), new Ring()],
       chart: new Chart({ label, format, top, of: "all nodes, the median" }),
     }));
@@ -109,11 +108,31 @@ export class Bands {
 
   /** @param {number} at @param {Resources[]} items */
   push(at, items) {
-    for (const { key, rings } of this.kinds) {
-      const field = /** @type {const} */ ({ cpu: "cpu_usage", memory: "memory_load", calls: "calls" })[key];
-      const values = items.map((item) => item[field]).filter((value) => value != null).sort((a, b) => Number(a) - Number(b));
-      [0.25, 0.75, 0.5].forEach((share, index) => rings[index].push(at, values[Math.floor(share * (values.length - 1))]));
+    this.#sample(at, items.map(({ cpu_usage, memory_load, calls }) => [at, cpu_usage, memory_load, calls]));
+  }
+
+  /**
+   * What was before this page came.
+   * @param {Sample[]} history of all nodes
+   */
+  remember(history) {
+    /** @type {Map<number, Sample[]>} */
+    const seconds = new Map();
+    for (const sample of history) {
+      const second = Math.round(sample[0] / 1000) * 1000;
+      const together = seconds.get(second);
+      if (together) together.push(sample);
+      else seconds.set(second, [sample]);
     }
+    for (const [second, samples] of [...seconds].sort(([a], [b]) => a - b)) this.#sample(second, samples);
+  }
+
+  /** @param {number} at @param {Sample[]} samples one of each node */
+  #sample(at, samples) {
+    this.kinds.forEach(({ rings }, kind) => {
+      const values = samples.flatMap((sample) => sample[kind + 1] ?? []).sort((a, b) => a - b);
+      [0.25, 0.75, 0.5].forEach((share, index) => rings[index].push(at, values[Math.floor(share * (values.length - 1))]));
+    });
   }
 
   /** @param {boolean} shown @param {number} now @param {number} span */

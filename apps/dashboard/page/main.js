@@ -134,11 +134,11 @@ byId("skip").addEventListener("click", (event) => {
 });
 
 stream.subscribe("nodes", nodesReader);
-stream.connect();
 route();
+// A refused request tells why; a refused socket does not.
 get("/self").then(({ cluster, node }) => {
-  world.self ||= node.id;
-  world.cluster ||= cluster;
-  say(byId("cluster"), world.cluster);
+  world.self = node.id;
+  world.cluster = cluster;
+  say(byId("cluster"), cluster);
   drawHead();
-}, () => {});
+}, () => {}).finally(() => stream.connect());

@@ -16,12 +16,12 @@ export class Matrix {
     this.summary = h("p.muted", {}, "asking the nodes …");
     this.head = h("tr", { role: "row" });
     this.body = h("tbody");
-    this.table = h("table.matrix", { "data-table": "sees", hidden: true },
+    this.table = h("table.matrix", { "data-table": "sees" },
       h("caption.offscreen", {}, "Who sees whom: rows are observers"), h("thead", {}, this.head), this.body);
     this.error = problemBox();
+    this.frame = h("div.frame.scroll", { tabindex: "0", role: "region", "aria-label": "Who sees whom, scrollable", hidden: true }, this.table);
     this.element = h("section.sees", { "aria-labelledby": "sees-title" },
-      h("h2", { id: "sees-title" }, "Who sees whom"), this.summary, this.words, this.error,
-      h("div.frame.scroll", { tabindex: "0", role: "region", "aria-label": "Who sees whom, scrollable" }, this.table));
+      h("h2", { id: "sees-title" }, "Who sees whom"), this.summary, this.words, this.error, this.frame);
     /** @type {import("./stream.js").Reader} */
     this.reader = {
       snapshot: (sees) => this.set(sees),
@@ -33,7 +33,7 @@ export class Matrix {
   /** @param {Sees} sees */
   set(sees) {
     problem(this.error, null);
-    this.table.hidden = sees.nodes.length < 2;
+    this.frame.hidden = sees.nodes.length < 2;
     this.#tell(sees);
     const odd = new Set(sees.disagreements.flatMap(({ a, b }) => [`${a} ${b}`, `${b} ${a}`]));
     const names = new Map(sees.nodes.map(({ id, name }) => [id, name]));

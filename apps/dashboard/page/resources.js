@@ -62,6 +62,7 @@ export const screen = {
     snapshot: ({ items: all, history }) => {
       items = new Map(all.map((/** @type {Resources} */ item) => [item.node, item]));
       for (const [node, samples] of Object.entries(history ?? {})) for (const sample of samples) record(node).push(sample);
+      bands.remember(Object.values(history ?? {}).flat());
       pushed(Date.now(), all);
     },
     delta: ({ put, at_ms }) => {

@@ -11,8 +11,11 @@ import { onWorld, world } from "./world.js";
  * @param {string} id @param {string} name
  */
 export function tag(id, name) {
-  const letters = name.replace(/[^\p{L}\p{N}]/gu, "").slice(0, 2) || "?";
-  return h("span.tag", { class: dress(id), "data-of": id, "aria-hidden": "true" }, letters);
+  const letters = Array.from(name.replace(/[^\p{L}\p{N}]/gu, ""));
+  // Those that are only numbered are told apart by their numbers.
+  const last = letters.length > 2 && /\d/.test(letters[letters.length - 1]);
+  const short = (letters[0] ?? "?") + (letters[last ? letters.length - 1 : 1] ?? "");
+  return h("span.tag", { class: dress(id), "data-of": id, "aria-hidden": "true" }, short);
 }
 
 /** @param {string} id */

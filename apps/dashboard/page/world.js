@@ -45,7 +45,7 @@ export const nodesReader = {
 
 /** @param {GuthiNode[]} changed */
 function settle(changed) {
-  world.nodes = new Map([...world.nodes].sort(([, a], [, b]) => rank(a) - rank(b) || a.name.localeCompare(b.name)));
+  world.nodes = new Map([...world.nodes].sort(([, a], [, b]) => rank(a) - rank(b) || a.name.localeCompare(b.name, "en", { numeric: true })));
   for (const { id, rtt_ms } of changed) {
     const trips = world.trips.get(id) ?? [];
     if (rtt_ms != null) trips.push(rtt_ms);
