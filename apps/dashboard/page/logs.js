@@ -104,7 +104,7 @@ function drawNow() {
   list(notes, errors, {
     key: ({ node: id, error }) => id + error.code,
     make: () => h("li"),
-    update: (item, { error }) => say(item, [error.message, error.next].filter(Boolean).join(" – ")),
+    update: (item, { name, error }) => say(item, [name, error.message, error.next].filter(Boolean).join(": ")),
   });
   list(lines, matching, { key: ({ node: id, seq }) => `${id}/${seq}`, make: row });
   if (follow.checked) frame.scrollTop = frame.scrollHeight;
