@@ -350,3 +350,14 @@ mod tests {
         assert_eq!(primes, [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]);
     }
 }
+
+/// Keeps a core busy for so many milliseconds.
+#[guthi::function]
+pub fn burns(ctx: Context, milliseconds: u64) -> u64 {
+    let until = std::time::Instant::now() + Duration::from_millis(milliseconds.min(60_000));
+    let mut rounds = 0;
+    while std::time::Instant::now() < until && !ctx.is_cancelled() {
+        rounds = std::hint::black_box(rounds + 1);
+    }
+    rounds
+}

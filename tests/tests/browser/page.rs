@@ -1,0 +1,111 @@
+//! What the page shows, and what its forms do.
+
+use std::time::Instant;
+
+use guthi_tests::{cluster::Home, process::Worker};
+
+use super::{NOTICED, Seen, browser::Browser, calm, open};
+
+#[tokio::test]
+async fn a_node_is_connected_by_the_form() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let (ann, ben) = (Seen::apart("ann").await, Seen::apart("ben").await);
+    open(&browser, &ann).await;
+    assert_eq!(browser.text("[data-role=seer]").await, "ann");
+    browser.fill("form[data-form=connect] input[name=address]", "127.0.0.1").await;
+    browser.fill("form[data-form=connect] input[name=port]", &ben.port().to_string()).await;
+    browser.click("form[data-form=connect] button").await;
+    let row = format!("table[data-table=nodes] tr[data-id='{}']", ben.node.id());
+    browser.until(&format!("{row} [data-column=status]"), |text| text.contains("alive")).await;
+    assert!(browser.text(&format!("{row} [data-column=name]")).await.contains("ben"));
+    assert_eq!(browser.text(&format!("{row} [data-column=ip]")).await, "127.0.0.1");
+    assert_eq!(browser.text(&format!("{row} [data-column=port]")).await, ben.port().to_string());
+    // Whom each of them hears.
+    let sees = format!("table[data-table=sees] tr[data-id='{}'] [data-column='{}']", ben.node.id(), ann.node.id());
+    browser.until(&sees, |text| !text.is_empty()).await;
+    calm(&browser).await;
+    // Nobody is there: the form says what to do.
+    browser.fill("form[data-form=connect] input[name=address]", "127.0.0.1").await;
+    browser.fill("form[data-form=connect] input[name=port]", "1").await;
+    browser.click("form[data-form=connect] button").await;
+    let error = browser.until("form[data-form=connect] [data-role=error]", |text| !text.is_empty()).await;
+    assert!(error.contains("cannot reach") && error.contains("firewall"), "{error}");
+}
+
+#[tokio::test]
+async fn a_killed_node_turns_failed_and_says_why() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let _ben = Seen::in_home(&home, "ben").await;
+    let worker = Worker::start(env!("CARGO_BIN_EXE_worker"), &home);
+    open(&browser, &ann).await;
+    let row = format!("table[data-table=nodes] tr[data-id='{}']", worker.id);
+    browser.until(&format!("{row} [data-column=status]"), |text| text.contains("alive")).await;
+    let killed = Instant::now();
+    worker.kill();
+    browser.until(&format!("{row} [data-column=status]"), |text| text.contains("failed")).await;
+    assert!(killed.elapsed() < NOTICED, "{:?}", killed.elapsed());
+    let reason = browser.text(&format!("{row} [data-column=reason]")).await;
+    assert!(reason.contains("the link broke"), "{reason}");
+    browser.until("[data-role=count]", |text| text.contains("2 alive") && text.contains("1 failed")).await;
+    // And so do the events.
+    browser.click("[data-tab=events]").await;
+    let told = browser.until("table[data-table=events]", |text| text.contains("failed")).await;
+    assert!(told.contains("the link broke"), "{told}");
+    calm(&browser).await;
+}
+
+#[tokio::test]
+async fn a_function_is_called_from_the_form_and_its_failure_is_told() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let _ben = Seen::in_home(&home, "ben").await;
+    open(&browser, &ann).await;
+    browser.click("[data-tab=functions]").await;
+    browser.click("table[data-table=functions] tr[data-id=square] [data-column=name] button").await;
+    browser.fill("form[data-form=call] textarea[name=args]", "12").await;
+    browser.click("form[data-form=call] [data-role=call]").await;
+    browser.until("form[data-form=call] [data-role=result]", |text| text.contains("144")).await;
+    // On all nodes: an answer from each.
+    browser.run("const on = document.querySelector('form[data-form=call] select[name=on]');
+        on.value = 'all'; on.dispatchEvent(new Event('change', { bubbles: true }));").await;
+    browser.click("form[data-form=call] [data-role=call]").await;
+    let answers = browser.until("table[data-table=answers]", |text| text.matches("144").count() == 2).await;
+    assert!(answers.contains("ann") && answers.contains("ben"), "{answers}");
+    calm(&browser).await;
+    browser.fill("form[data-form=call] textarea[name=args]", "\"twelve\"").await;
+    browser.click("form[data-form=call] [data-role=call]").await;
+    let told = browser.until("[data-panel=functions]", |text| text.contains("invalid_arguments")).await;
+    assert!(told.contains("square"), "{told}");
+}
+
+#[tokio::test]
+async fn graphs_move_under_load() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    open(&browser, &ann).await;
+    browser.click("[data-tab=resources]").await;
+    let id = ann.node.id().to_string();
+    let row = format!("table[data-table=resources] tr[data-id='{id}']");
+    browser.until(&format!("{row} [data-column=installed]"), |text| text.contains('G') || text.contains('M')).await;
+    let busy = ann.node.call::<guthi_tests::functions::burns>(3_000).into_future();
+    let also_busy = ann.node.call::<guthi_tests::functions::burns>(3_000).into_future();
+    let burning = tokio::spawn(futures::future::join(busy, also_busy));
+    browser.until(&format!("{row} [data-column=cpu_usage]"), |text| {
+        text.trim_end_matches('%').trim().parse::<f64>().is_ok_and(|percent| percent > 50.0)
+    }).await;
+    let pixels = "return [...document.querySelectorAll('[data-chart]')].map(one => \
+        (one.matches('canvas') ? one : one.querySelector('canvas')).toDataURL().length).join()";
+    let before = browser.run(pixels).await;
+    assert_ne!(before, "", "there are graphs");
+    let drawn = "const all = () => [...document.querySelectorAll('[data-chart]')].map(one => \
+        (one.matches('canvas') ? one : one.querySelector('canvas')).toDataURL()).join(); \
+        const first = all(); return new Promise(done => { const wait = setInterval(() => { \
+        if (all() !== first) { clearInterval(wait); done(true); } }, 100); setTimeout(() => done(false), 15000); })";
+    assert_eq!(browser.run(drawn).await, true, "they move");
+    burning.await.expect("nobody panics").0.expect("it burns");
+    calm(&browser).await;
+}
