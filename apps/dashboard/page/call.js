@@ -6,7 +6,7 @@ import { announce, copyButton, h, icon, say, set } from "./dom.js";
 import { milliseconds } from "./format.js";
 import { example, hint } from "./signature.js";
 import { Table } from "./table.js";
-import { nodeName, nodeOptions, problem, problemBox } from "./widgets.js";
+import { nodeName, nodeOptions, problem, problemBox, prose } from "./widgets.js";
 
 /** @typedef {import("./contract").Func} Func */
 /** @typedef {import("./contract").Answer} Answer */
@@ -87,7 +87,7 @@ export class CallForm {
     }
     this.select.value = name;
     say(this.signature, chosen.signature);
-    say(this.docs, chosen.docs);
+    this.docs.replaceChildren(...prose(chosen.docs));
     say(this.hint, hint(chosen.signature));
     this.#check();
     this.chosen();

@@ -32,7 +32,7 @@ export function drawBanner(banner, stream, name) {
   say(title, stream.state === "left" ? `${name ?? "Your node"} has left the cluster.` : `Your node${name ? ` ${name}` : ""} is gone.`);
   const tell = () => {
     const seconds = Math.ceil((stream.retryAt - Date.now()) / 1000);
-    say(when, !stream.retryAt ? "" : seconds > 0 ? `What is shown is old. Trying again in ${seconds} s.` : "Trying again …");
+    say(when, stream.state === "left" && !stream.retryAt ? "" : seconds > 0 ? `What is shown is old. Trying again in ${seconds} s.` : "Trying again …");
   };
   tell();
   timer = window.setInterval(tell, 500);

@@ -5,7 +5,7 @@ import { CallForm } from "./call.js";
 import { h, say, set } from "./dom.js";
 import { milliseconds, number, plural } from "./format.js";
 import { Table } from "./table.js";
-import { problem, problemBox, tag } from "./widgets.js";
+import { problem, problemBox, prose, tag } from "./widgets.js";
 import { onWorld, world } from "./world.js";
 
 /** @typedef {import("./contract").Func} Func */
@@ -17,7 +17,7 @@ let functions = new Map();
 const columns = [
   { key: "name", label: "Name", header: true, text: ({ name }) => name, paint: paintName },
   { key: "signature", label: "Signature", text: ({ signature }) => signature, title: ({ signature }) => signature, paint: (cell, { signature }) => cell.replaceChildren(h("code", {}, signature)) },
-  { key: "docs", label: "Docs", text: ({ docs }) => docs.split("\n")[0] || "–", title: ({ docs }) => docs },
+  { key: "docs", label: "Docs", text: ({ docs }) => docs.split("\n")[0] || "–", title: ({ docs }) => docs, paint: (cell, { docs }) => cell.replaceChildren(...prose(docs.split("\n")[0] || "–")) },
   { key: "nodes", label: "Nodes", text: ({ nodes }) => `${nodes.length} ${nodes.map(nameOf).join(" ")}`, sort: ({ nodes }) => nodes.length, title: ({ nodes }) => nodes.map(nameOf).join(", "), paint: paintNodes },
   { key: "calls", label: "Calls", number: true, text: ({ calls }) => number(calls?.count), sort: ({ calls }) => calls?.count ?? null, title: () => "made by this node" },
   { key: "p50", label: "p50", number: true, text: ({ calls }) => milliseconds(calls?.p50_ms), sort: ({ calls }) => calls?.p50_ms ?? null },

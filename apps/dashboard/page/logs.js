@@ -101,13 +101,25 @@ function drawNow() {
   none.hidden = all.length > 0;
   empty.hidden = all.length === 0 || matching.length > 0;
   frame.hidden = matching.length === 0;
-  list(notes, errors, {
-    key: ({ node: id, error }) => id + error.code,
-    make: () => h("li"),
-    update: (item, { name, error }) => say(item, [name, error.message, error.next].filter(Boolean).join(": ")),
-  });
-  list(lines, matching, { key: ({ node: id, seq }) => `${id}/${seq}`, make: row });
+  drawNotes();
+  // A node that was started anew counts its lines from one again.
+  list(lines, matching, { key: ({ node: id, seq, at }) => `${id}/${seq}/${at}`, make: row });
   if (follow.checked) frame.scrollTop = frame.scrollHeight;
+}
+
+/** Why some nodes told nothing; those with the same reason together. */
+function drawNotes() {
+  /** @type {Map<string, string[]>} */
+  const told = new Map();
+  for (const { name, error } of errors) {
+    const reason = [error.message, error.next].filter(Boolean).join(": ");
+    told.set(reason, [...(told.get(reason) ?? []), name].filter(Boolean));
+  }
+  list(notes, [...told], {
+    key: ([reason]) => reason,
+    make: () => h("li"),
+    update: (item, [reason, names]) => say(item, names.length ? `${names.join(", ")}: ${reason}` : reason),
+  });
 }
 
 /** @param {Line} line @param {string[]} wanted */

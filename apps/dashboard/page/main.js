@@ -107,8 +107,9 @@ function drawCount(count) {
   const place = byId("count");
   if (place.dataset.text === count) return;
   place.dataset.text = count;
-  const parts = counts().map(({ status, count: n }) => h("span", { class: `is-${status}` }, icon(status), `${n} ${status}`));
-  place.replaceChildren(...parts.flatMap((part, at) => (at ? [h("i", {}, "  ·  "), part] : [part])));
+  const all = counts();
+  place.replaceChildren(...all.map(({ status, count: n }, at) =>
+    h("span", { class: `is-${status}` }, icon(status), `${n} ${status}`, at < all.length - 1 && h("i", {}, " · "))));
   if (world.nodes.size) announce(count);
 }
 

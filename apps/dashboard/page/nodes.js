@@ -19,6 +19,14 @@ const FILTERS = {
   left: ["left"],
 };
 
+/**
+ * What was measured last at a node that is gone is no news.
+ * @template {"rtt_ms" | "cpu" | "memory"} K
+ * @param {GuthiNode} node
+ * @param {K} what
+ */
+const measured = (node, what) => (node.status === "failed" || node.status === "left" ? null : node[what]);
+
 /** @type {import("./table.js").Column<GuthiNode>[]} */
 const columns = [
   { key: "name", label: "Name", header: true, text: (node) => node.name, paint: paintName },
@@ -27,14 +35,24 @@ const columns = [
   { key: "port", label: "Port", number: true, text: (node) => String(node.port ?? "–"), sort: (node) => node.port },
   { key: "zone", label: "Zone", text: (node) => node.zone ?? "–" },
   { key: "status", label: "Status", text: (node) => node.status, paint: (cell, node) => cell.replaceChildren(statusBadge(node.status)) },
-  { key: "rtt", label: "RTT", number: true, text: (node) => milliseconds(node.rtt_ms), sort: (node) => node.rtt_ms, paint: paintTrips },
-  { key: "cpu", label: "CPU", number: true, text: (node) => percent(node.cpu), sort: (node) => node.cpu, paint: (cell, node) => cell.replaceChildren(meter(percent(node.cpu), node.cpu)) },
-  { key: "memory", label: "Memory", number: true, text: (node) => percent(node.memory), sort: (node) => node.memory, paint: (cell, node) => cell.replaceChildren(meter(percent(node.memory), node.memory)) },
+  { key: "rtt", label: "RTT", number: true, text: (node) => milliseconds(measured(node, "rtt_ms")), sort: (node) => measured(node, "rtt_ms"), paint: paintTrips },
+  metered("cpu", "CPU"),
+  metered("memory", "Memory"),
   { key: "since", label: "Since", text: (node) => ago(node.since), title: (node) => exact(node.since), sort: (node) => Date.parse(node.since) },
   { key: "version", label: "Version", text: (node) => node.version ?? "–" },
   { key: "reason", label: "Reason", text: (node) => node.reason ?? "", title: (node) => node.reason ?? "" },
   { key: "menu", label: "Actions", bare: true, text: () => " ", paint: paintMenu },
 ];
+
+/**
+ * @param {"cpu" | "memory"} key
+ * @param {string} label
+ * @returns {import("./table.js").Column<GuthiNode>}
+ */
+function metered(key, label) {
+  const value = (/** @type {GuthiNode} */ node) => measured(node, key);
+  return { key, label, number: true, text: (node) => percent(value(node)), sort: value, paint: (cell, node) => cell.replaceChildren(meter(percent(value(node)), value(node))) };
+}
 
 const table = new Table({
   name: "nodes",
@@ -94,8 +112,8 @@ function paintId(cell, node) {
 
 /** @param {HTMLElement} cell @param {GuthiNode} node */
 function paintTrips(cell, node) {
-  const trips = world.trips.get(node.id) ?? [];
-  cell.replaceChildren(trips.length > 2 && node.rtt_ms != null ? sparkline(trips) : "", milliseconds(node.rtt_ms));
+  const [trips, now] = [world.trips.get(node.id) ?? [], measured(node, "rtt_ms")];
+  cell.replaceChildren(trips.length > 2 && now != null ? sparkline(trips) : "", milliseconds(now));
 }
 
 /** @param {HTMLElement} cell @param {GuthiNode} node */

@@ -22,7 +22,7 @@ const records = new Map();
 const graphs = new Map();
 /** @type {Set<string>} */
 const chosen = new Set();
-let span = 300_000;
+let span = 60_000;
 let now = Date.now();
 let paused = false;
 
@@ -83,7 +83,11 @@ function pushed(at, put) {
     if (!none) record(node).push([at, cpu_usage, memory_load, calls]);
   }
   // A node that nobody knows any more needs no memory here.
-  for (const id of items.keys()) if (world.nodes.size && !world.nodes.has(id)) items.delete(id);
+  for (const id of records.keys()) {
+    if (!world.nodes.size || world.nodes.has(id)) continue;
+    items.delete(id);
+    records.delete(id);
+  }
   bands.push(at, [...items.values()]);
   if (paused) return;
   now = at;

@@ -48,7 +48,7 @@ export class Table {
     this.body = h("tbody", { role: "rowgroup" });
     this.nothing = h("p.nothing", { hidden: true });
     this.headers = options.columns.map((column) => this.#header(column));
-    const head = h("thead", {}, h("tr", {}, this.headers));
+    const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.headers));
     const caption = h("caption.offscreen", {}, options.caption);
     this.table = h("table", { "data-table": options.name, role: "table" }, caption, head, this.body);
     this.frame = h("div.frame", {}, this.table, this.nothing);
@@ -91,9 +91,9 @@ export class Table {
   /** @param {Column<R>} column */
   #header(column) {
     const classes = column.number ? "number" : "";
-    if (column.bare) return h("th", { scope: "col", class: classes }, h("span.offscreen", {}, column.label));
+    if (column.bare) return h("th", { scope: "col", role: "columnheader", class: classes }, h("span.offscreen", {}, column.label));
     const button = h("button", { type: "button", onclick: () => this.#sort(column.key) }, column.label, icon("sort"));
-    return h("th", { scope: "col", class: classes, "data-sort": column.key }, button);
+    return h("th", { scope: "col", role: "columnheader", class: classes, "data-sort": column.key }, button);
   }
 
   /** @param {R} row */

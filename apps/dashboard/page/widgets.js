@@ -36,6 +36,12 @@ onWorld(() => {
 export const nodeName = ({ id, name }) => h("span.node", { title: id }, tag(id, name), h("span.name", {}, name));
 
 /**
+ * Docs of Rust, as far as they are marked with backticks.
+ * @param {string} text
+ */
+export const prose = (text) => text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+
+/**
  * Icon, word and colour.
  * @param {string} status
  */
