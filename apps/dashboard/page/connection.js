@@ -11,7 +11,8 @@ const WORDS = { connecting: "connecting", live: "live", hidden: "paused", gone: 
 export const connectionWord = (state) => WORDS[state];
 
 const title = h("strong");
-const when = h("span", { "data-role": "retry" });
+// It counts: whoever listens is told once that the node is gone, not each second for how long.
+const when = h("span", { "data-role": "retry", "aria-live": "off" });
 const again = h("button", { type: "button" }, "Try now");
 const others = h("ul.others");
 const elsewhere = h("div.elsewhere", {}, h("p", {}, "Other nodes of the cluster on this machine. Each link works once:"), others);
@@ -21,21 +22,25 @@ let timer = 0;
 /** @param {HTMLElement} banner @param {Stream} stream @param {string} [name] of the node */
 export function drawBanner(banner, stream, name) {
   clearInterval(timer);
-  const gone = stream.state === "gone" || stream.state === "left";
-  banner.hidden = !gone;
-  if (!gone) return;
+  const { state } = stream;
+  const gone = state === "gone" || state === "left";
+  // Where it was, something else may answer by now.
+  const replaced = state === "locked" && stream.others.length > 0;
+  banner.hidden = !gone && !replaced;
+  if (banner.hidden) return;
   if (!banner.firstChild) {
     banner.setAttribute("role", "alert");
     banner.append(icon("failed"), h("div", {}, h("p", {}, title, " ", when, " ", again), elsewhere, none));
     again.addEventListener("click", () => stream.connect());
   }
-  say(title, stream.state === "left" ? `${name ?? "Your node"} has left the cluster.` : `Your node${name ? ` ${name}` : ""} is gone.`);
+  say(title, state === "left" ? `${name ?? "Your node"} has left the cluster.` : `Your node${name ? ` ${name}` : ""} is gone.`);
   const tell = () => {
     const seconds = Math.ceil((stream.retryAt - Date.now()) / 1000);
-    say(when, stream.state === "left" && !stream.retryAt ? "" : seconds > 0 ? `What is shown is old. Trying again in ${seconds} s.` : "Trying again …");
+    say(when, replaced || (state === "left" && !stream.retryAt) ? "" : seconds > 0 ? `What is shown is old. Trying again in ${seconds} s.` : "Trying again …");
   };
   tell();
-  timer = window.setInterval(tell, 500);
+  if (gone) timer = window.setInterval(tell, 500);
+  again.hidden = replaced;
   elsewhere.hidden = !stream.others.length;
   none.hidden = !elsewhere.hidden;
   // Links are one-time and hold a token: they are followed by the browser alone, and never asked for by this page.
@@ -50,8 +55,8 @@ export function lockedPage(failure) {
   return h("section.teach", { "data-role": "locked" },
     h("h2", {}, "This browser has no access yet"),
     h("p", {}, "A node lets in whoever comes with its start URL, which has a token in it. The link was opened without one, or the node has been started anew since."),
-    h("p", {}, "The node printed its start URL when it started. These commands print it too, and make a new one:"),
-    h("pre", {}, "guthi node ls\nguthi doctor"),
-    h("p", {}, "Then open that URL in this browser. ", h("a", { href: "/" }, "Try again")),
+    h("p", {}, "The node printed its start URL when it started. On its machine, this shows it too:"),
+    h("pre", {}, "guthi doctor"),
+    h("p", {}, "Open that URL in this browser. ", h("a", { href: "/" }, "Try again")),
     h("p.muted", {}, failure.message, failure.next ? `: ${failure.next}` : ""));
 }

@@ -46,8 +46,8 @@ export interface Self {
   node: Node;
   cluster: string;
   pid: number;
-  started: string;
-  uptime_s: number;
+  started: string | null;
+  uptime_s: number | null;
   version: string;
   url: string;
   runtime_dir: string | null;

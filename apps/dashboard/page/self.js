@@ -80,7 +80,7 @@ function draw() {
   const { resources } = self;
   facts(machine, [
     ["Version", self.version],
-    ["Uptime", duration((Date.now() - Date.parse(self.started)) / 1000), undefined, exact(self.started)],
+    ["Uptime", self.started ? duration((Date.now() - Date.parse(self.started)) / 1000) : "–", undefined, exact(self.started ?? "")],
     ["PID", String(self.pid)],
     ["System", resources && !resources.error ? `${resources.os}, ${plural(resources.cores, "core")}` : "–"],
     ["CPU of the process", percent(resources?.process_cpu)],
