@@ -21,6 +21,7 @@ const agreed = h("dl.facts", { "data-list": "view" });
 const members = h("ol.members", { "data-list": "members" });
 const ticket = h("code.ticket", { "data-role": "ticket" });
 const command = h("code.ticket");
+const here = h("p.muted", { hidden: true }, "This node listens on this machine only, so others on it can use the ticket, and nobody else.");
 const leaveName = h("b", {}, "…");
 const error = problemBox();
 
@@ -30,6 +31,7 @@ export const screen = {
     card("This node", identity),
     card("What it agrees on with the others", agreed, h("h3", {}, "Members, the oldest first"), members),
     card("Invite another node", h("p", {}, "Whoever has this ticket knows where this node is. The key of the cluster is not in it."),
+      here,
       h("div.copyable", {}, ticket, copyButton(() => self?.ticket ?? "", "Copy the ticket", "Copy")),
       h("p", {}, "On the other machine, with the same key in ", h("code", {}, "GUTHI_KEY"), ":"),
       h("div.copyable", {}, command, copyButton(() => joining(), "Copy the command", "Copy"))),
@@ -91,6 +93,7 @@ function draw() {
   ]);
   say(ticket, self.ticket ?? "this node listens nowhere that others could reach");
   say(command, joining());
+  here.hidden = !node.addresses.length || !node.addresses.every((address) => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address));
   drawView();
   say(leaveName, node.name);
 }
