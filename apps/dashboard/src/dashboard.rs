@@ -36,7 +36,7 @@ pub struct Dashboard {
     start_url: String,
     fingerprint: Option<String>,
     /// They end with it.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// The settings of a dashboard that is about to be served.
@@ -160,9 +160,10 @@ impl Dashboard {
     ///
     /// # Cancel safety
     /// Dropping the future ends it at once.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
         self.app.end("the dashboard ends");
         let _ = tokio::time::timeout(GOODBYE_MAX, self.app.sockets_closed()).await;
+        self.tasks.shutdown().await;
     }
 }
 
@@ -244,7 +245,7 @@ impl Builder {
         let mut tasks = JoinSet::new();
         tasks.spawn(journal::keep(app.clone()));
         tasks.spawn(async move { match server::serve(listener, acceptor, routes).await {} });
-        Ok(Dashboard { app, address, start_url, fingerprint, _tasks: tasks })
+        Ok(Dashboard { app, address, start_url, fingerprint, tasks })
     }
 
     /// The address, if what is asked for is safe there.

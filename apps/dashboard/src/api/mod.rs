@@ -6,5 +6,6 @@ mod lists;
 mod logs;
 mod metrics;
 mod node;
+mod openapi;
 mod resources;
 pub(crate) mod routes;

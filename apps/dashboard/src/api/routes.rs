@@ -9,7 +9,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 
-use super::{call, invite, lists, logs, metrics, node, resources};
+use super::{call, invite, lists, logs, metrics, node, openapi, resources};
 use crate::{
     app::App,
     http::{files, guard, input::BODY_BYTES_MAX, login},
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
         ("GET", "/api/v1/resources/history", get(resources::history)),
         ("GET", "/api/v1/logs", get(logs::logs)),
         ("POST", "/api/v1/invite", post(invite::invite)),
+        ("GET", "/api/v1/openapi.json", get(openapi::openapi)),
         ("GET", "/metrics", get(metrics::metrics)),
         ("GET", "/api/v1/view", get(lists::view)),
         ("GET", "/api/v1/sees", get(lists::sees)),

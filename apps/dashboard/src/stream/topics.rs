@@ -102,12 +102,6 @@ impl Topics {
         is_over
     }
 
-    /// How many topics are watched.
-    #[cfg(test)]
-    pub(crate) fn watched(&self) -> usize {
-        self.watched.lock().len()
-    }
-
     /// Ends all watching.
     pub(crate) fn clear(&self) {
         self.watched.lock().drain().for_each(|(_, watched)| watched.task.abort());

@@ -1,0 +1,10 @@
+//! A served node, asked as browsers and scripts ask, and as attackers do.
+
+mod calls;
+mod kit;
+mod limits;
+mod lists;
+mod openapi;
+mod others;
+mod security;
+mod stream;
