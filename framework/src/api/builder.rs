@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
@@ -322,7 +322,6 @@ impl Builder {
             router,
             // Weak, so that the streams of events end with the driver.
             events: events.downgrade(),
-            left: AtomicBool::new(false),
         };
         drop(events);
         let inner = Arc::new(inner);

@@ -1,13 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
 use guthi_core::wire::id::{Incarnation, NodeId};
 use tokio::{
@@ -68,7 +59,6 @@ pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
     pub(crate) events: broadcast::WeakSender<Event>,
-    pub(crate) left: AtomicBool,
 }
 
 impl Node {
@@ -488,7 +478,8 @@ impl Node {
         store.into_values().collect()
     }
 
-    /// Takes no more work, finishes what it runs (for at most 5 s), says goodbye and ends, for all clones.
+    /// Takes no more work, finishes what it runs (for at most 5 s), says goodbye and ends, for all clones. Several that are
+    /// told to leave wait for the same end.
     ///
     /// # Errors
     /// [`LeaveError::StillRunning`] if functions were given up; the node has left all the same.
@@ -496,9 +487,6 @@ impl Node {
     /// # Cancel safety
     /// Dropping the future before the goodbye leaves a node that accepts no calls: leave again.
     pub async fn leave(self) -> Result<(), LeaveError> {
-        if self.inner.left.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
         let executor = self.inner.router.executor();
         executor.leave();
         // Nobody should find the node any more.

@@ -167,7 +167,7 @@ pub(crate) struct Driver {
     /// This life is over.
     pub(super) over: bool,
     /// Who waits for the end, and until when that waits for the others.
-    pub(super) leaving: Option<(oneshot::Sender<()>, Instant)>,
+    pub(super) leaving: Option<(Vec<oneshot::Sender<()>>, Instant)>,
     pub(super) dirty: bool,
 }
 
@@ -243,7 +243,7 @@ impl Driver {
         }
         // Whoever waits for this finds the links closed.
         driver.end();
-        if let Some((reply, _)) = driver.leaving.take() {
+        for reply in driver.leaving.take().into_iter().flat_map(|(replies, _)| replies) {
             let _ = reply.send(());
         }
     }

@@ -19,8 +19,12 @@ impl Driver {
     }
 
     pub(super) fn begin_to_leave(&mut self, reply: oneshot::Sender<()>) {
+        if let Some((replies, _)) = &mut self.leaving {
+            replies.push(reply);
+            return;
+        }
         self.hide();
-        self.leaving = Some((reply, Instant::now() + LEAVING_MAX));
+        self.leaving = Some((vec![reply], Instant::now() + LEAVING_MAX));
         self.step(Input::Membership(membership::Command::Leave));
     }
 

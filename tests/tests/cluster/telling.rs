@@ -31,6 +31,27 @@ async fn a_node_that_leaves_is_told_as_left_and_not_as_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_lets_a_node_leave_again_waits_for_the_same_goodbye() {
+    let mut home = Home::new().await;
+    let a = home.caller().await;
+    let mut events = a.events();
+    let b = home.caller().await;
+    let id = b.id();
+    event(&mut events, "joined", id).await;
+    // One has begun, and was dropped half-way; one goes on while another begins.
+    let mut dropped = Box::pin(b.clone().leave());
+    assert!(futures::poll!(dropped.as_mut()).is_pending());
+    drop(dropped);
+    let mut first = Box::pin(b.clone().leave());
+    assert!(futures::poll!(first.as_mut()).is_pending());
+    b.clone().leave().await.unwrap();
+    assert_eq!(within("the end", b.wait_for(1)).await, Err(JoinError::Left), "it returns when the node has left");
+    within("the end", first).await.unwrap();
+    let (_, before) = event(&mut events, "left", id).await;
+    assert_eq!(before, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn callbacks_are_told_what_events_tell() {
     let mut home = Home::new().await;
     let a = home.caller().await;
