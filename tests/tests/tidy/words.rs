@@ -28,6 +28,7 @@ const TEXTS: [&str; 10] = ["rs", "md", "toml", "yml", "yaml", "sh", "js", "css",
 
 /// How often each file of tests sleeps.
 const LIST: &[Allowed] = &[
+    allow("apps/guthi/tests/cli/kit.rs", "sleep", 1, "its own `eventually`"),
     allow("framework/src/calls/progress.rs", "sleep", 2, "intervals pass, on a paused clock"),
     allow("framework/src/calls/spare.rs", "sleep", 1, "buffers grow idle, on a paused clock"),
     allow("framework/src/network/conformance.rs", "sleep", 1, "its own `eventually`"),
