@@ -65,7 +65,7 @@ async fn the_log_of_any_node_can_be_read_from_any_other() {
 async fn resources_are_told_to_who_asks_and_services_are_not_in_the_store() {
     let mut cluster = Cluster::new(2).await;
     let there = cluster.node(0).resources(cluster.node(1)).await.unwrap();
-    assert_eq!((there.version.as_str(), there.cpu), (guthi::VERSION, None));
+    assert_eq!((there.version.as_str(), there.cpu, there.calls), (guthi::VERSION, None, 0));
     assert_eq!(cluster.node(0).peers()[0].version.as_deref(), Some(guthi::VERSION));
     assert!(cluster.node(0).functions().iter().all(|function| !function.name.starts_with("guthi.")));
     cluster.kill(1);
