@@ -21,7 +21,7 @@ export const access = { locked: () => {} };
 
 /**
  * @param {string} path below `/api/v1`
- * @param {{ method?: string, body?: unknown, signal?: AbortSignal }} [options]
+ * @param {{ method?: string, body?: string, signal?: AbortSignal }} [options] the body is JSON
  * @returns {Promise<Response>}
  */
 export async function request(path, options = {}) {
@@ -33,7 +33,7 @@ export async function request(path, options = {}) {
       method,
       signal,
       headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -60,12 +60,24 @@ async function refused(response) {
 export const get = async (path) => (await request(path)).json();
 
 /** @param {string} path @param {unknown} body @returns {Promise<any>} */
-export const post = async (path, body) => (await request(path, { method: "POST", body })).json();
+export const post = async (path, body) => (await request(path, { method: "POST", body: JSON.stringify(body) })).json();
 
 /** @param {unknown} error @returns {Failure} */
 export function failureOf(error) {
   if (error instanceof Refusal) return error.failure;
   return { code: "internal", message: error instanceof Error ? error.message : String(error), next: null };
+}
+
+/**
+ * Keeps integers that JavaScript would round, where the browser can: they are written again as they came.
+ * @param {string} _
+ * @param {unknown} value
+ * @param {{ source?: string }} [context]
+ */
+function whole(_, value, context) {
+  const exact = typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(context?.source ?? "");
+  const { rawJSON } = /** @type {any} */ (JSON);
+  return exact || !rawJSON ? value : rawJSON(context?.source);
 }
 
 /**
@@ -81,7 +93,7 @@ export async function* lines(response) {
     const { done, value } = await reader.read();
     const parts = (rest + (value ?? "")).split("\n");
     rest = done ? "" : parts.pop() ?? "";
-    for (const part of parts) if (part.trim()) yield JSON.parse(part);
+    for (const part of parts) if (part.trim()) yield JSON.parse(part, whole);
     if (done) return;
   }
 }

@@ -3,7 +3,7 @@
 
 import { Refusal, failureOf, lines, request } from "./api.js";
 import { announce, copyButton, h, icon, say, set } from "./dom.js";
-import { milliseconds } from "./format.js";
+import { milliseconds, number } from "./format.js";
 import { example, hint } from "./signature.js";
 import { Table } from "./table.js";
 import { nodeName, nodeOptions, problem, problemBox, prose } from "./widgets.js";
@@ -96,17 +96,18 @@ export class CallForm {
     this.args.focus();
   }
 
-  /** The arguments, or `undefined` and a word beside them. */
+  /** Whether the arguments are JSON, and if not, a word beside them. */
   #check() {
     const text = this.args.value.trim();
     try {
       this.args.setCustomValidity("");
       set(this.args, "aria-invalid", null);
-      return text ? JSON.parse(text) : null;
+      if (text) JSON.parse(text);
+      return true;
     } catch (error) {
       this.args.setCustomValidity(`This is no JSON: ${error instanceof Error ? error.message : error}`);
       set(this.args, "aria-invalid", "true");
-      return undefined;
+      return false;
     }
   }
 
@@ -118,15 +119,16 @@ export class CallForm {
   }
 
   async #submit() {
-    const args = this.#check();
-    if (args === undefined || this.#running) return;
+    if (!this.#check() || this.#running) return;
     this.#clear();
     const running = (this.#running = new AbortController());
     const started = performance.now();
     const clock = setInterval(() => say(this.spent, milliseconds(performance.now() - started)), 100);
     this.#busy(true);
     try {
-      const body = { args, on: this.on.value, deadline_ms: Math.round(Number(this.deadline.value) * 1000), progress: true };
+      const rest = { on: this.on.value, deadline_ms: Math.round(Number(this.deadline.value) * 1000), progress: true };
+      // The arguments travel as they were typed: JavaScript would round large integers.
+      const body = `{"args":${this.args.value.trim() || "null"},${JSON.stringify(rest).slice(1)}`;
       const path = `/functions/${encodeURIComponent(this.name)}/call`;
       const response = await request(path, { method: "POST", body, signal: running.signal });
       for await (const answer of lines(response)) this.#take(answer);
@@ -164,6 +166,9 @@ export class CallForm {
 /** @type {import("./contract").Failure} */
 const cancelled = { code: "cancelled", message: "the call is cancelled, also at the other end", next: null, outcome: "unknown" };
 
+/** A text that is longer would make the page slow. */
+const SHOWN_MAX = 50_000;
+
 /** @param {unknown} value */
 const written = (value) => (typeof value === "string" ? JSON.stringify(value) : JSON.stringify(value, null, 2) ?? "null");
 
@@ -172,7 +177,8 @@ function oneAnswer({ result, node = "", name = "", elapsed_ms }) {
   const text = written(result);
   return [
     h("p.by", {}, icon("check"), nodeName({ id: node, name }), h("span.muted", {}, milliseconds(elapsed_ms)), copyButton(() => text, "Copy the result")),
-    h("pre", { tabindex: "0" }, text),
+    h("pre", { tabindex: "0" }, text.slice(0, SHOWN_MAX)),
+    ...(text.length > SHOWN_MAX ? [h("p.muted", {}, `The first ${number(SHOWN_MAX)} of ${number(text.length)} characters; all are copied.`)] : []),
   ];
 }
 

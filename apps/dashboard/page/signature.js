@@ -78,6 +78,8 @@ function value(shape, depth) {
   if (shape.startsWith("Map<")) return { key: inner(split(inside(shape.slice(3)))[1] ?? "()") };
   if (shape.startsWith("(")) return split(inside(shape)).map(inner);
   if (shape.startsWith("[")) return row(inside(shape), inner);
+  if (shape.startsWith("enum IpAddr{")) return "127.0.0.1"; // JSON is for people, and so are addresses in it.
+  if (shape.startsWith("enum SocketAddr{")) return "127.0.0.1:6969";
   if (shape.startsWith("enum ")) return variant(split(inside(shape.slice(shape.indexOf("{"))))[0] ?? "", inner);
   if (shape.includes("{")) return fields(inside(shape.slice(shape.indexOf("{"))), inner);
   if (shape.includes("(")) return newtype(split(inside(shape.slice(shape.indexOf("(")))).map(inner));
