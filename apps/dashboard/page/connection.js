@@ -55,8 +55,8 @@ export function lockedPage(failure) {
   return h("section.teach", { "data-role": "locked" },
     h("h2", {}, "This browser has no access yet"),
     h("p", {}, "A node lets in whoever comes with its start URL, which has a token in it. The link was opened without one, or the node has been started anew since."),
-    h("p", {}, "The node printed its start URL when it started. On its machine, this shows it too:"),
-    h("pre", {}, "guthi doctor"),
+    h("p", {}, "The node printed its start URL when it started. On its machine, this prints it too:"),
+    h("pre", {}, "guthi dashboard"),
     h("p", {}, "Open that URL in this browser. ", h("a", { href: "/" }, "Try again")),
     h("p.muted", {}, failure.message, failure.next ? `: ${failure.next}` : ""));
 }
