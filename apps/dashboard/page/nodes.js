@@ -34,7 +34,7 @@ const columns = [
   { key: "ip", label: "IP address", text: (node) => node.ip ?? "–", title: (node) => node.addresses.join("\n") },
   { key: "port", label: "Port", number: true, text: (node) => String(node.port ?? "–"), sort: (node) => node.port },
   { key: "zone", label: "Zone", text: (node) => node.zone ?? "–" },
-  { key: "status", label: "Status", text: (node) => node.status, paint: (cell, node) => cell.replaceChildren(statusBadge(node.status)) },
+  { key: "status", label: "Status", text: (node) => node.status, title: (node) => node.reason ?? "", paint: (cell, node) => cell.replaceChildren(statusBadge(node.status)) },
   { key: "rtt", label: "RTT", number: true, text: (node) => milliseconds(measured(node, "rtt_ms")), sort: (node) => measured(node, "rtt_ms"), paint: paintTrips },
   metered("cpu", "CPU"),
   metered("memory", "Memory"),
