@@ -36,7 +36,8 @@ impl Browser {
 
     async fn start() -> Self {
         let mut command = Command::new("chromedriver");
-        let mut driver = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut driver =
+            command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
         let output = BufReader::new(driver.stdout.take().expect("it is piped"));
         let port = output.lines().map_while(Result::ok).find_map(|line| {
             let port = line.split("started successfully on port ").nth(1)?;
@@ -148,4 +149,3 @@ impl WebDriverCompatibleCommand for ReadLog {
         (http::Method::POST, Some(json!({ "type": "browser" }).to_string()))
     }
 }
-

@@ -55,3 +55,22 @@ async fn every_field_has_a_label_and_every_button_a_name() {
         assert_eq!(browser.run(nameless).await, serde_json::json!([]), "{tab}");
     }
 }
+
+/// What the page may weigh, in bytes as they travel.
+const WEIGHT_MAX: u64 = 120_000;
+
+#[tokio::test]
+async fn the_page_is_light() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    open(&browser, &ann).await;
+    let weight = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .filter(one => !one.name.includes('/api/')).reduce((sum, one) => sum + one.transferSize, 0)";
+    let weight = browser.run(weight).await.as_u64().expect("a number");
+    assert!((10_000..WEIGHT_MAX).contains(&weight), "{weight} bytes");
+    // Nothing comes from elsewhere.
+    let foreign =
+        "return performance.getEntriesByType('resource').filter(one => !one.name.startsWith(location.origin)).length";
+    assert_eq!(browser.run(foreign).await, 0);
+}

@@ -28,7 +28,8 @@ impl Seen {
 
     /// One that nobody finds by itself.
     pub(crate) async fn apart(name: &str) -> Self {
-        Self::of(Node::builder().listen("127.0.0.1:0").cluster("test").patience(HANG).functions(functions()).name(name)).await
+        Self::of(Node::builder().listen("127.0.0.1:0").cluster("test").patience(HANG).functions(functions()).name(name))
+            .await
     }
 
     async fn of(builder: guthi::Builder) -> Self {

@@ -69,8 +69,12 @@ async fn a_function_is_called_from_the_form_and_its_failure_is_told() {
     browser.click("form[data-form=call] [data-role=call]").await;
     browser.until("form[data-form=call] [data-role=result]", |text| text.contains("144")).await;
     // On all nodes: an answer from each.
-    browser.run("const on = document.querySelector('form[data-form=call] select[name=on]');
-        on.value = 'all'; on.dispatchEvent(new Event('change', { bubbles: true }));").await;
+    browser
+        .run(
+            "const on = document.querySelector('form[data-form=call] select[name=on]');
+        on.value = 'all'; on.dispatchEvent(new Event('change', { bubbles: true }));",
+        )
+        .await;
     browser.click("form[data-form=call] [data-role=call]").await;
     let answers = browser.until("table[data-table=answers]", |text| text.matches("144").count() == 2).await;
     assert!(answers.contains("ann") && answers.contains("ben"), "{answers}");
@@ -94,9 +98,11 @@ async fn graphs_move_under_load() {
     let busy = ann.node.call::<guthi_tests::functions::burns>(3_000).into_future();
     let also_busy = ann.node.call::<guthi_tests::functions::burns>(3_000).into_future();
     let burning = tokio::spawn(futures::future::join(busy, also_busy));
-    browser.until(&format!("{row} [data-column=cpu_usage]"), |text| {
-        text.trim_end_matches('%').trim().parse::<f64>().is_ok_and(|percent| percent > 50.0)
-    }).await;
+    browser
+        .until(&format!("{row} [data-column=cpu_usage]"), |text| {
+            text.trim_end_matches('%').trim().parse::<f64>().is_ok_and(|percent| percent > 50.0)
+        })
+        .await;
     let pixels = "return [...document.querySelectorAll('[data-chart]')].map(one => \
         (one.matches('canvas') ? one : one.querySelector('canvas')).toDataURL().length).join()";
     let before = browser.run(pixels).await;
