@@ -47,13 +47,24 @@ export async function request(path, options = {}) {
 
 /** @returns {Failure} */
 function unreachable() {
-  return { code: "unreachable", message: "this page's node does not answer", next: "see whether its process still runs", outcome: "unknown" };
+  return {
+    code: "unreachable",
+    message: "this page's node does not answer",
+    next: "see whether its process still runs",
+    outcome: "unknown",
+  };
 }
 
 /** @param {Response} response @returns {Promise<Failure>} */
 async function refused(response) {
   const said = await response.json().catch(() => null);
-  return said?.error ?? { code: "internal", message: `the node answered with ${response.status} ${response.statusText}`, next: null };
+  return (
+    said?.error ?? {
+      code: "internal",
+      message: `the node answered with ${response.status} ${response.statusText}`,
+      next: null,
+    }
+  );
 }
 
 /** @param {string} path @returns {Promise<any>} */
@@ -92,7 +103,7 @@ export async function* lines(response) {
   for (;;) {
     const { done, value } = await reader.read();
     const parts = (rest + (value ?? "")).split("\n");
-    rest = done ? "" : parts.pop() ?? "";
+    rest = done ? "" : (parts.pop() ?? "");
     for (const part of parts) if (part.trim()) yield JSON.parse(part, whole);
     if (done) return;
   }

@@ -31,22 +31,61 @@ export class CallForm {
     this.select = h("select", { name: "function", onchange: () => this.choose(this.select.value) });
     this.signature = h("code.signature");
     this.docs = h("p.docs");
-    this.args = h("textarea", { name: "args", rows: 4, spellcheck: "false", autocomplete: "off", "aria-describedby": "args-hint", oninput: () => this.#check() });
+    this.args = h("textarea", {
+      name: "args",
+      rows: 4,
+      spellcheck: "false",
+      autocomplete: "off",
+      "aria-describedby": "args-hint",
+      oninput: () => this.#check(),
+    });
     this.hint = h("p.hint", { id: "args-hint" });
     this.on = h("select", { name: "on" });
-    this.deadline = h("input", { name: "deadline", type: "number", min: "0.1", max: "3600", step: "any", value: "30", required: true, class: "short" });
+    this.deadline = h("input", {
+      name: "deadline",
+      type: "number",
+      min: "0.1",
+      max: "3600",
+      step: "any",
+      value: "30",
+      required: true,
+      class: "short",
+    });
     this.call = h("button.primary", { "data-role": "call" }, icon("play"), "Call");
-    this.cancel = h("button", { type: "button", "data-role": "cancel", hidden: true, onclick: () => this.#running?.abort() }, "Cancel");
-    this.progress = h("progress", { "data-role": "progress", max: 1, hidden: true, "aria-label": "Progress of the call" });
+    this.cancel = h(
+      "button",
+      { type: "button", "data-role": "cancel", hidden: true, onclick: () => this.#running?.abort() },
+      "Cancel",
+    );
+    this.progress = h("progress", {
+      "data-role": "progress",
+      max: 1,
+      hidden: true,
+      "aria-label": "Progress of the call",
+    });
     this.spent = h("span.muted");
     this.error = problemBox();
     this.result = h("div.result", { "data-role": "result", role: "status", hidden: true });
-    this.element = h("form.card.call", { "data-form": "call", "aria-label": "Try a function" },
+    this.element = h(
+      "form.card.call",
+      { "data-form": "call", "aria-label": "Try a function" },
       h("h2", {}, "Try it"),
-      h("label", {}, h("span", {}, "Function"), this.select), this.signature, this.docs,
-      h("label", {}, h("span", {}, "Arguments, as JSON"), this.args), this.hint,
-      h("div.fields", {}, h("label", {}, h("span", {}, "On"), this.on), h("label", {}, h("span", {}, "Deadline, seconds"), this.deadline)),
-      h("p.actions", {}, this.call, this.cancel, this.spent), this.progress, this.error, this.result);
+      h("label", {}, h("span", {}, "Function"), this.select),
+      this.signature,
+      this.docs,
+      h("label", {}, h("span", {}, "Arguments, as JSON"), this.args),
+      this.hint,
+      h(
+        "div.fields",
+        {},
+        h("label", {}, h("span", {}, "On"), this.on),
+        h("label", {}, h("span", {}, "Deadline, seconds"), this.deadline),
+      ),
+      h("p.actions", {}, this.call, this.cancel, this.spent),
+      this.progress,
+      this.error,
+      this.result,
+    );
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
@@ -72,7 +111,10 @@ export class CallForm {
   }
 
   nodesChanged() {
-    nodeOptions(this.on, [["any", "any node"], ["all", "all nodes"]]);
+    nodeOptions(this.on, [
+      ["any", "any node"],
+      ["all", "all nodes"],
+    ]);
   }
 
   /** @param {string} name @param {boolean} [focus] */
@@ -164,21 +206,36 @@ export class CallForm {
 }
 
 /** @type {import("./contract").Failure} */
-const cancelled = { code: "cancelled", message: "the call is cancelled, also at the other end", next: null, outcome: "unknown" };
+const cancelled = {
+  code: "cancelled",
+  message: "the call is cancelled, also at the other end",
+  next: null,
+  outcome: "unknown",
+};
 
 /** A text that is longer would make the page slow. */
 const SHOWN_MAX = 50_000;
 
 /** @param {unknown} value */
-const written = (value) => (typeof value === "string" ? JSON.stringify(value) : JSON.stringify(value, null, 2) ?? "null");
+const written = (value) =>
+  typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value, null, 2) ?? "null");
 
 /** @param {Answer} answer */
 function oneAnswer({ result, node = "", name = "", elapsed_ms }) {
   const text = written(result);
   return [
-    h("p.by", {}, icon("check"), nodeName({ id: node, name }), h("span.muted", {}, milliseconds(elapsed_ms)), copyButton(() => text, "Copy the result")),
+    h(
+      "p.by",
+      {},
+      icon("check"),
+      nodeName({ id: node, name }),
+      h("span.muted", {}, milliseconds(elapsed_ms)),
+      copyButton(() => text, "Copy the result"),
+    ),
     h("pre", { tabindex: "0" }, text.slice(0, SHOWN_MAX)),
-    ...(text.length > SHOWN_MAX ? [h("p.muted", {}, `The first ${number(SHOWN_MAX)} of ${number(text.length)} characters; all are copied.`)] : []),
+    ...(text.length > SHOWN_MAX
+      ? [h("p.muted", {}, `The first ${number(SHOWN_MAX)} of ${number(text.length)} characters; all are copied.`)]
+      : []),
   ];
 }
 
@@ -190,9 +247,26 @@ function answersTable(answers) {
     caption: "Answers of all nodes",
     id: ({ node }) => node ?? "",
     columns: [
-      { key: "node", label: "Node", header: true, text: ({ name }) => name ?? "", paint: (cell, { node = "", name = "" }) => cell.replaceChildren(nodeName({ id: node, name })) },
-      { key: "answer", label: "Answer", text: ({ ok, error }) => (error ? `${error.code}: ${error.message}` : written(ok)), paint: paintAnswer },
-      { key: "elapsed", label: "Took", number: true, text: ({ elapsed_ms }) => milliseconds(elapsed_ms), sort: ({ elapsed_ms }) => elapsed_ms ?? null },
+      {
+        key: "node",
+        label: "Node",
+        header: true,
+        text: ({ name }) => name ?? "",
+        paint: (cell, { node = "", name = "" }) => cell.replaceChildren(nodeName({ id: node, name })),
+      },
+      {
+        key: "answer",
+        label: "Answer",
+        text: ({ ok, error }) => (error ? `${error.code}: ${error.message}` : written(ok)),
+        paint: paintAnswer,
+      },
+      {
+        key: "elapsed",
+        label: "Took",
+        number: true,
+        text: ({ elapsed_ms }) => milliseconds(elapsed_ms),
+        sort: ({ elapsed_ms }) => elapsed_ms ?? null,
+      },
     ],
   });
   table.set(answers);
@@ -202,5 +276,9 @@ function answersTable(answers) {
 /** @param {HTMLElement} cell @param {Answer} answer */
 function paintAnswer(cell, { ok, error }) {
   if (!error) cell.replaceChildren(h("code", {}, written(ok)));
-  else cell.replaceChildren(h("span.status.is-failed", { title: error.next ?? "" }, icon("failed"), error.code), ` ${error.message}`);
+  else
+    cell.replaceChildren(
+      h("span.status.is-failed", { title: error.next ?? "" }, icon("failed"), error.code),
+      ` ${error.message}`,
+    );
 }

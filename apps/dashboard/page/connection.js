@@ -5,7 +5,14 @@ import { h, icon, list, say } from "./dom.js";
 
 /** @typedef {import("./stream.js").Stream} Stream */
 
-const WORDS = { connecting: "connecting", live: "live", hidden: "paused", gone: "gone", locked: "no access", left: "has left" };
+const WORDS = {
+  connecting: "connecting",
+  live: "live",
+  hidden: "paused",
+  gone: "gone",
+  locked: "no access",
+  left: "has left",
+};
 
 /** @param {Stream["state"]} state */
 export const connectionWord = (state) => WORDS[state];
@@ -15,8 +22,18 @@ const title = h("strong");
 const when = h("span", { "data-role": "retry", "aria-live": "off" });
 const again = h("button", { type: "button" }, "Try now");
 const others = h("ul.others");
-const elsewhere = h("div.elsewhere", {}, h("p", {}, "Other nodes of the cluster on this machine. Each link works once:"), others);
-const none = h("p.elsewhere", {}, "No other node with a page is on this machine. Start one: ", h("code", {}, "guthi node start"));
+const elsewhere = h(
+  "div.elsewhere",
+  {},
+  h("p", {}, "Other nodes of the cluster on this machine. Each link works once:"),
+  others,
+);
+const none = h(
+  "p.elsewhere",
+  {},
+  "No other node with a page is on this machine. Start one: ",
+  h("code", {}, "guthi node start"),
+);
 let timer = 0;
 
 /** @param {HTMLElement} banner @param {Stream} stream @param {string} [name] of the node */
@@ -33,10 +50,20 @@ export function drawBanner(banner, stream, name) {
     banner.append(icon("failed"), h("div", {}, h("p", {}, title, " ", when, " ", again), elsewhere, none));
     again.addEventListener("click", () => stream.connect());
   }
-  say(title, state === "left" ? `${name ?? "Your node"} has left the cluster.` : `Your node${name ? ` ${name}` : ""} is gone.`);
+  say(
+    title,
+    state === "left" ? `${name ?? "Your node"} has left the cluster.` : `Your node${name ? ` ${name}` : ""} is gone.`,
+  );
   const tell = () => {
     const seconds = Math.ceil((stream.retryAt - Date.now()) / 1000);
-    say(when, replaced || (state === "left" && !stream.retryAt) ? "" : seconds > 0 ? `What is shown is old. Trying again in ${seconds} s.` : "Trying again …");
+    say(
+      when,
+      replaced || (state === "left" && !stream.retryAt)
+        ? ""
+        : seconds > 0
+          ? `What is shown is old. Trying again in ${seconds} s.`
+          : "Trying again …",
+    );
   };
   tell();
   if (gone) timer = window.setInterval(tell, 500);
@@ -44,19 +71,31 @@ export function drawBanner(banner, stream, name) {
   elsewhere.hidden = !stream.others.length;
   none.hidden = !elsewhere.hidden;
   // Links are one-time and hold a token: they are followed by the browser alone, and never asked for by this page.
-  list(others, stream.others.filter(({ url }) => /^https?:\/\//.test(url)), {
-    key: ({ url }) => url,
-    make: ({ name: other, url }) => h("li", {}, h("a", { href: url, rel: "noreferrer" }, other), " ", h("code", {}, new URL(url).host)),
-  });
+  list(
+    others,
+    stream.others.filter(({ url }) => /^https?:\/\//.test(url)),
+    {
+      key: ({ url }) => url,
+      make: ({ name: other, url }) =>
+        h("li", {}, h("a", { href: url, rel: "noreferrer" }, other), " ", h("code", {}, new URL(url).host)),
+    },
+  );
 }
 
 /** @param {import("./contract").Failure} failure */
 export function lockedPage(failure) {
-  return h("section.teach", { "data-role": "locked" },
+  return h(
+    "section.teach",
+    { "data-role": "locked" },
     h("h2", {}, "This browser has no access yet"),
-    h("p", {}, "A node lets in whoever comes with its start URL, which has a token in it. The link was opened without one, or the node has been started anew since."),
+    h(
+      "p",
+      {},
+      "A node lets in whoever comes with its start URL, which has a token in it. The link was opened without one, or the node has been started anew since.",
+    ),
     h("p", {}, "The node printed its start URL when it started. On its machine, this prints it too:"),
     h("pre", {}, "guthi dashboard"),
     h("p", {}, "Open that URL in this browser. ", h("a", { href: "/" }, "Try again")),
-    h("p.muted", {}, failure.message, failure.next ? `: ${failure.next}` : ""));
+    h("p.muted", {}, failure.message, failure.next ? `: ${failure.next}` : ""),
+  );
 }

@@ -153,8 +153,11 @@ export function announce(text) {
   clearTimeout(spoken);
   const region = byId("announcer");
   const last = Number(region.dataset.at ?? 0);
-  spoken = window.setTimeout(() => {
-    region.textContent = text;
-    region.dataset.at = String(Date.now());
-  }, Math.max(50, last + 2000 - Date.now()));
+  spoken = window.setTimeout(
+    () => {
+      region.textContent = text;
+      region.dataset.at = String(Date.now());
+    },
+    Math.max(50, last + 2000 - Date.now()),
+  );
 }

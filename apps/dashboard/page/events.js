@@ -14,7 +14,18 @@ const KEPT = 1000;
  * Which icon and colour an event has, by what it does to a node.
  * @type {Record<string, string>}
  */
-const LOOKS = { joined: "alive", recovered: "alive", trusted: "alive", connected: "alive", suspected: "suspected", isolated: "suspected", missed: "suspected", failed: "failed", excluded: "failed", left: "left" };
+const LOOKS = {
+  joined: "alive",
+  recovered: "alive",
+  trusted: "alive",
+  connected: "alive",
+  suspected: "suspected",
+  isolated: "suspected",
+  missed: "suspected",
+  failed: "failed",
+  excluded: "failed",
+  left: "left",
+};
 const GRAVE = ["failed", "isolated", "excluded"];
 
 /** @type {Happening[]} */
@@ -28,28 +39,66 @@ let frozen = Infinity;
 const kind = h("select", { name: "kind" });
 const node = h("select", { name: "node" });
 const fresh = h("button.fresh", { type: "button", hidden: true, "data-role": "fresh", onclick: () => pause(false) });
-const pauseButton = h("button", { type: "button", "data-role": "pause", "aria-pressed": "false", onclick: () => pause() }, icon("pause"), h("span", {}, "Pause"));
+const pauseButton = h(
+  "button",
+  { type: "button", "data-role": "pause", "aria-pressed": "false", onclick: () => pause() },
+  icon("pause"),
+  h("span", {}, "Pause"),
+);
 const error = problemBox();
-const none = h("div.teach", { hidden: true }, h("h2", {}, "Nothing has happened yet"),
-  h("p", {}, "When a node joins, is suspected, fails or leaves, it stands here at once, with the reason. Try it: start a second node, and end it with "), h("pre", {}, "kill -9 <pid>"));
+const none = h(
+  "div.teach",
+  { hidden: true },
+  h("h2", {}, "Nothing has happened yet"),
+  h(
+    "p",
+    {},
+    "When a node joins, is suspected, fails or leaves, it stands here at once, with the reason. Try it: start a second node, and end it with ",
+  ),
+  h("pre", {}, "kill -9 <pid>"),
+);
 /** @type {Table<Happening>} */
 const table = new Table({
   name: "events",
   caption: "Events, the newest first",
   id: ({ seq }) => String(seq),
   columns: [
-    { key: "at", label: "Time", text: ({ at }) => clock(at, true), title: ({ at }) => exact(at), sort: ({ seq }) => seq },
+    {
+      key: "at",
+      label: "Time",
+      text: ({ at }) => clock(at, true),
+      title: ({ at }) => exact(at),
+      sort: ({ seq }) => seq,
+    },
     { key: "event", label: "Event", text: ({ event }) => event, paint: paintEvent },
-    { key: "node", label: "Node", text: (happening) => happening.node?.name ?? "–", title: (happening) => happening.node?.id ?? "", paint: paintNode },
+    {
+      key: "node",
+      label: "Node",
+      text: (happening) => happening.node?.name ?? "–",
+      title: (happening) => happening.node?.id ?? "",
+      paint: paintNode,
+    },
     { key: "text", label: "What", header: true, text: ({ text }) => text },
   ],
 });
 
 /** @type {import("./main.js").Screen} */
 export const screen = {
-  element: h("section", { "aria-label": "Events" }, error,
-    h("div.bar", {}, h("label", {}, h("span", {}, "Kind"), kind), h("label", {}, h("span", {}, "Node"), node), pauseButton, fresh),
-    none, table.frame),
+  element: h(
+    "section",
+    { "aria-label": "Events" },
+    error,
+    h(
+      "div.bar",
+      {},
+      h("label", {}, h("span", {}, "Kind"), kind),
+      h("label", {}, h("span", {}, "Node"), node),
+      pauseButton,
+      fresh,
+    ),
+    none,
+    table.frame,
+  ),
   show: (stream, detail) => {
     nodeOptions(node, [["", "all nodes"]]);
     if (detail) node.value = detail;
@@ -78,7 +127,10 @@ node.addEventListener("change", filter);
 onWorld(() => screen.element.isConnected && nodeOptions(node, [["", "all nodes"]]));
 
 function filter() {
-  table.pick((happening) => (!kind.value || happening.event === kind.value) && (!node.value || happening.node?.id === node.value));
+  table.pick(
+    (happening) =>
+      (!kind.value || happening.event === kind.value) && (!node.value || happening.node?.id === node.value),
+  );
 }
 
 function draw() {
@@ -95,7 +147,7 @@ function draw() {
 function pause(now = !paused) {
   paused = now;
   waiting = 0;
-  frozen = paused ? all[all.length - 1]?.seq ?? 0 : Infinity;
+  frozen = paused ? (all[all.length - 1]?.seq ?? 0) : Infinity;
   set(pauseButton, "aria-pressed", String(paused));
   pauseButton.replaceChildren(icon(paused ? "play" : "pause"), h("span", {}, paused ? "Go on" : "Pause"));
   draw();

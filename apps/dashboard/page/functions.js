@@ -16,13 +16,58 @@ let functions = new Map();
 /** @type {import("./table.js").Column<Func>[]} */
 const columns = [
   { key: "name", label: "Name", header: true, text: ({ name }) => name, paint: paintName },
-  { key: "signature", label: "Signature", text: ({ signature }) => signature, title: ({ signature }) => signature, paint: (cell, { signature }) => cell.replaceChildren(h("code", {}, signature)) },
-  { key: "docs", label: "Docs", text: ({ docs }) => docs.split("\n")[0] || "–", title: ({ docs }) => docs, paint: (cell, { docs }) => cell.replaceChildren(...prose(docs.split("\n")[0] || "–")) },
-  { key: "nodes", label: "Nodes", text: ({ nodes }) => `${nodes.length} ${nodes.map(nameOf).join(" ")}`, sort: ({ nodes }) => nodes.length, title: ({ nodes }) => nodes.map(nameOf).join(", "), paint: paintNodes },
-  { key: "calls", label: "Calls", number: true, text: ({ calls }) => number(calls?.count), sort: ({ calls }) => calls?.count ?? null, title: () => "made by this node" },
-  { key: "p50", label: "p50", number: true, text: ({ calls }) => milliseconds(calls?.p50_ms), sort: ({ calls }) => calls?.p50_ms ?? null },
-  { key: "p95", label: "p95", number: true, text: ({ calls }) => milliseconds(calls?.p95_ms), sort: ({ calls }) => calls?.p95_ms ?? null },
-  { key: "errors", label: "Errors", number: true, text: ({ calls }) => number(calls?.errors), sort: ({ calls }) => calls?.errors ?? null, paint: paintErrors },
+  {
+    key: "signature",
+    label: "Signature",
+    text: ({ signature }) => signature,
+    title: ({ signature }) => signature,
+    paint: (cell, { signature }) => cell.replaceChildren(h("code", {}, signature)),
+  },
+  {
+    key: "docs",
+    label: "Docs",
+    text: ({ docs }) => docs.split("\n")[0] || "–",
+    title: ({ docs }) => docs,
+    paint: (cell, { docs }) => cell.replaceChildren(...prose(docs.split("\n")[0] || "–")),
+  },
+  {
+    key: "nodes",
+    label: "Nodes",
+    text: ({ nodes }) => `${nodes.length} ${nodes.map(nameOf).join(" ")}`,
+    sort: ({ nodes }) => nodes.length,
+    title: ({ nodes }) => nodes.map(nameOf).join(", "),
+    paint: paintNodes,
+  },
+  {
+    key: "calls",
+    label: "Calls",
+    number: true,
+    text: ({ calls }) => number(calls?.count),
+    sort: ({ calls }) => calls?.count ?? null,
+    title: () => "made by this node",
+  },
+  {
+    key: "p50",
+    label: "p50",
+    number: true,
+    text: ({ calls }) => milliseconds(calls?.p50_ms),
+    sort: ({ calls }) => calls?.p50_ms ?? null,
+  },
+  {
+    key: "p95",
+    label: "p95",
+    number: true,
+    text: ({ calls }) => milliseconds(calls?.p95_ms),
+    sort: ({ calls }) => calls?.p95_ms ?? null,
+  },
+  {
+    key: "errors",
+    label: "Errors",
+    number: true,
+    text: ({ calls }) => number(calls?.errors),
+    sort: ({ calls }) => calls?.errors ?? null,
+    paint: paintErrors,
+  },
 ];
 
 /** @type {CallForm} */
@@ -37,17 +82,28 @@ const table = new Table({
 });
 const error = problemBox();
 const summary = h("p.muted");
-const none = h("div.teach", { hidden: true },
+const none = h(
+  "div.teach",
+  { hidden: true },
   h("h2", {}, "No functions yet"),
   h("p", {}, "Any Rust function becomes callable from every node with one line above it:"),
-  h("pre", {}, `/// Adds two numbers.
+  h(
+    "pre",
+    {},
+    `/// Adds two numbers.
 #[guthi::function]
 fn add(a: f64, b: f64) -> f64 {
     a + b
 }
-`),
-  h("p", {}, "Start a program that has it, on this machine: it appears here, with a form to try it. Or try the ones that come along:"),
-  h("pre", {}, "cargo run -p guthi --example hello"));
+`,
+  ),
+  h(
+    "p",
+    {},
+    "Start a program that has it, on this machine: it appears here, with a form to try it. Or try the ones that come along:",
+  ),
+  h("pre", {}, "cargo run -p guthi --example hello"),
+);
 const split = h("div.split", {}, h("div", {}, summary, table.frame), form.element);
 
 /** @type {import("./main.js").Screen} */
@@ -90,7 +146,10 @@ const nameOf = (id) => world.nodes.get(id)?.name ?? id.slice(-8);
 /** @param {HTMLElement} cell @param {Func} item */
 function paintName(cell, { name, once }) {
   const badge = once && h("span.badge", { title: "Never tried a second time after an unknown outcome" }, "once");
-  cell.replaceChildren(h("button.link", { type: "button", onclick: () => form.choose(name, true) }, h("code", {}, name)), badge || "");
+  cell.replaceChildren(
+    h("button.link", { type: "button", onclick: () => form.choose(name, true) }, h("code", {}, name)),
+    badge || "",
+  );
 }
 
 const TAGS_MAX = 4;
@@ -98,8 +157,15 @@ const TAGS_MAX = 4;
 /** @param {HTMLElement} cell @param {Func} item */
 function paintNodes(cell, { nodes }) {
   const rest = nodes.length - TAGS_MAX;
-  cell.replaceChildren(h("span.tags", {}, h("span.offscreen", {}, plural(nodes.length, "node")),
-    nodes.slice(0, TAGS_MAX).map((id) => tag(id, nameOf(id))), rest > 0 && h("span.muted", {}, `+${rest}`)));
+  cell.replaceChildren(
+    h(
+      "span.tags",
+      {},
+      h("span.offscreen", {}, plural(nodes.length, "node")),
+      nodes.slice(0, TAGS_MAX).map((id) => tag(id, nameOf(id))),
+      rest > 0 && h("span.muted", {}, `+${rest}`),
+    ),
+  );
 }
 
 /** @param {HTMLElement} cell @param {Func} item */

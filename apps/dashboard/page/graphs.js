@@ -53,10 +53,27 @@ export class NodeGraphs {
   constructor(node, name, colour) {
     this.charts = METRICS.map(({ label, format, top }) => new Chart({ label, format, top, of: name }));
     this.rows = h("tbody");
-    this.table = h("table", { hidden: true },
+    this.table = h(
+      "table",
+      { hidden: true },
       h("caption.offscreen", {}, `Values of ${name}`),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "At"), METRICS.map(({ label }) => h("th.number", { scope: "col" }, label)))), this.rows);
-    const button = h("button.plain", { type: "button", "aria-pressed": "false", "aria-label": `View ${name} as a table`, title: "View as table" }, icon("table"));
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "At"),
+          METRICS.map(({ label }) => h("th.number", { scope: "col" }, label)),
+        ),
+      ),
+      this.rows,
+    );
+    const button = h(
+      "button.plain",
+      { type: "button", "aria-pressed": "false", "aria-label": `View ${name} as a table`, title: "View as table" },
+      icon("table"),
+    );
     button.addEventListener("click", () => {
       this.#open = !this.#open;
       set(button, "aria-pressed", String(this.#open));
@@ -64,9 +81,13 @@ export class NodeGraphs {
       for (const { element } of this.charts) element.hidden = this.#open;
       this.#fill();
     });
-    this.element = h("article.card", { class: `card colour-${colour}`, "data-chart": node, "aria-label": name },
+    this.element = h(
+      "article.card",
+      { class: `card colour-${colour}`, "data-chart": node, "aria-label": name },
       h("header", {}, h("h3", {}, tag(node, name), h("span.name", { title: name }, name)), button),
-      this.charts.map(({ element }) => element), this.table);
+      this.charts.map(({ element }) => element),
+      this.table,
+    );
   }
 
   remove() {
@@ -88,10 +109,16 @@ export class NodeGraphs {
     const moments = Array.from({ length: ROWS }, (_, at) => Math.floor(now / step) * step - at * step);
     list(this.rows, moments, {
       key: String,
-      make: (at) => h("tr", {}, h("th", { scope: "row" }, clock(at)), METRICS.map(({ key, format }) => {
-        const value = record[key].near(at);
-        return h("td.number", {}, Number.isNaN(value) ? "–" : format(value));
-      })),
+      make: (at) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, clock(at)),
+          METRICS.map(({ key, format }) => {
+            const value = record[key].near(at);
+            return h("td.number", {}, Number.isNaN(value) ? "–" : format(value));
+          }),
+        ),
     });
   }
 }
@@ -103,12 +130,19 @@ export class Bands {
       rings: [new Ring(), new Ring(), new Ring()],
       chart: new Chart({ label, format, top, of: "all nodes, the median" }),
     }));
-    this.element = h("article.card.bands", { hidden: true, "aria-label": "All nodes", "data-chart": "all" }, this.kinds.map(({ chart }) => chart.element));
+    this.element = h(
+      "article.card.bands",
+      { hidden: true, "aria-label": "All nodes", "data-chart": "all" },
+      this.kinds.map(({ chart }) => chart.element),
+    );
   }
 
   /** @param {number} at @param {Resources[]} items */
   push(at, items) {
-    this.#sample(at, items.map(({ cpu_usage, memory_load, calls }) => [at, cpu_usage, memory_load, calls]));
+    this.#sample(
+      at,
+      items.map(({ cpu_usage, memory_load, calls }) => [at, cpu_usage, memory_load, calls]),
+    );
   }
 
   /**
@@ -131,7 +165,9 @@ export class Bands {
   #sample(at, samples) {
     this.kinds.forEach(({ rings }, kind) => {
       const values = samples.flatMap((sample) => sample[kind + 1] ?? []).sort((a, b) => a - b);
-      [0.25, 0.75, 0.5].forEach((share, index) => rings[index].push(at, values[Math.floor(share * (values.length - 1))]));
+      [0.25, 0.75, 0.5].forEach((share, index) =>
+        rings[index].push(at, values[Math.floor(share * (values.length - 1))]),
+      );
     });
   }
 

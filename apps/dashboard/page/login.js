@@ -24,5 +24,7 @@ async function enter() {
   });
   if (response.ok) return "";
   const { error: failure } = await response.json().catch(() => ({ error: null }));
-  return failure ? [failure.message, failure.next].filter(Boolean).join(": ") : `the node answered with ${response.status}`;
+  return failure
+    ? [failure.message, failure.next].filter(Boolean).join(": ")
+    : `the node answered with ${response.status}`;
 }

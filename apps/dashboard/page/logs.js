@@ -22,26 +22,60 @@ let topic = "";
 let words = "";
 
 const node = h("select", { name: "node" });
-const level = h("select", { name: "level" }, LEVELS.map((name) => h("option", { value: name }, name === "error" ? name : `${name} and graver`)));
+const level = h(
+  "select",
+  { name: "level" },
+  LEVELS.map((name) => h("option", { value: name }, name === "error" ? name : `${name} and graver`)),
+);
 level.value = "info";
-const text = h("input", { type: "search", name: "contains", placeholder: "Text", autocomplete: "off", spellcheck: "false" });
+const text = h("input", {
+  type: "search",
+  name: "contains",
+  placeholder: "Text",
+  autocomplete: "off",
+  spellcheck: "false",
+});
 const follow = h("input", { type: "checkbox", name: "follow", checked: true });
 const notes = h("ul.notes", { "data-role": "error" });
 const lines = h("ol.lines", { "data-list": "logs" });
-const frame = h("div.frame.scroll.log", { tabindex: "0", role: "log", "aria-label": "Log lines", "aria-live": "off" }, lines);
-const none = h("div.teach", { hidden: true }, h("h2", {}, "No lines"),
+const frame = h(
+  "div.frame.scroll.log",
+  { tabindex: "0", role: "log", "aria-label": "Log lines", "aria-live": "off" },
+  lines,
+);
+const none = h(
+  "div.teach",
+  { hidden: true },
+  h("h2", {}, "No lines"),
   h("p", {}, "A program keeps its last lines for this page once it is told to:"),
-  h("pre", {}, `let logs = guthi::Logs::new(10_000);
+  h(
+    "pre",
+    {},
+    `let logs = guthi::Logs::new(10_000);
 tracing_subscriber::registry().with(logs.layer()).init();
-let node = Node::builder().logs(logs).start().await?;`));
+let node = Node::builder().logs(logs).start().await?;`,
+  ),
+);
 const empty = h("p.nothing", { hidden: true }, "No line matches.");
 
 /** @type {import("./main.js").Screen} */
 export const screen = {
-  element: h("section.logs", { "aria-label": "Logs" },
-    h("div.bar", {}, h("label", {}, h("span", {}, "Node"), node), h("label", {}, h("span", {}, "Level"), level),
-      h("label", {}, h("span", {}, "Text"), text), h("label.check", {}, follow, h("span", {}, "Follow"))),
-    notes, none, empty, frame),
+  element: h(
+    "section.logs",
+    { "aria-label": "Logs" },
+    h(
+      "div.bar",
+      {},
+      h("label", {}, h("span", {}, "Node"), node),
+      h("label", {}, h("span", {}, "Level"), level),
+      h("label", {}, h("span", {}, "Text"), text),
+      h("label.check", {}, follow, h("span", {}, "Follow")),
+    ),
+    notes,
+    none,
+    empty,
+    frame,
+  ),
   show: (now, detail) => {
     stream = now;
     nodeOptions(node, [["all", "all nodes"]]);
@@ -130,12 +164,18 @@ function matches(line, wanted) {
 
 /** @param {Line} line */
 function row(line) {
-  const fields = Object.entries(line.fields ?? {}).map(([key, value]) =>
-    [" ", h("span.field", {}, h("i", {}, `${key}=`), typeof value === "string" ? value : JSON.stringify(value))]);
-  const item = h("li", { "data-id": `${line.node}/${line.seq}`, "data-level": line.level },
+  const fields = Object.entries(line.fields ?? {}).map(([key, value]) => [
+    " ",
+    h("span.field", {}, h("i", {}, `${key}=`), typeof value === "string" ? value : JSON.stringify(value)),
+  ]);
+  const item = h(
+    "li",
+    { "data-id": `${line.node}/${line.seq}`, "data-level": line.level },
     h("time", { datetime: line.at, title: exact(line.at) }, clock(line.at, true)),
-    h("span.level", {}, line.level), h("span.from", { title: line.name }, tag(line.node, line.name), h("span.offscreen", {}, line.name)),
-    h("span.message", {}, h("span.target", {}, line.target), " ", line.message, fields));
+    h("span.level", {}, line.level),
+    h("span.from", { title: line.name }, tag(line.node, line.name), h("span.offscreen", {}, line.name)),
+    h("span.message", {}, h("span.target", {}, line.target), " ", line.message, fields),
+  );
   set(item, "class", line.level === "error" || line.level === "warn" ? `line ${line.level}` : "line");
   return item;
 }

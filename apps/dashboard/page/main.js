@@ -99,7 +99,9 @@ function drawHead() {
   const count = counted(counts());
   say(byId("seer"), node?.name ?? "…");
   drawCount(count);
-  document.title = `${counts().map(({ status, count: n }) => `${n} ${status}`).join(" · ")} – ${world.cluster || "Guthi"} – Guthi`.replace(/^ – /, "");
+  document.title = `${counts()
+    .map(({ status, count: n }) => `${n} ${status}`)
+    .join(" · ")} – ${world.cluster || "Guthi"} – Guthi`.replace(/^ – /, "");
 }
 
 /** @param {string} count */
@@ -108,8 +110,11 @@ function drawCount(count) {
   if (place.dataset.text === count) return;
   place.dataset.text = count;
   const all = counts();
-  place.replaceChildren(...all.map(({ status, count: n }, at) =>
-    h("span", { class: `is-${status}` }, icon(status), `${n} ${status}`, at < all.length - 1 && h("i", {}, " · "))));
+  place.replaceChildren(
+    ...all.map(({ status, count: n }, at) =>
+      h("span", { class: `is-${status}` }, icon(status), `${n} ${status}`, at < all.length - 1 && h("i", {}, " · ")),
+    ),
+  );
   if (world.nodes.size) announce(count);
 }
 
@@ -137,9 +142,14 @@ byId("skip").addEventListener("click", (event) => {
 stream.subscribe("nodes", nodesReader);
 route();
 // A refused request tells why; a refused socket does not.
-get("/self").then(({ cluster, node }) => {
-  world.self = node.id;
-  world.cluster = cluster;
-  say(byId("cluster"), cluster);
-  drawHead();
-}, () => {}).finally(() => stream.connect());
+get("/self")
+  .then(
+    ({ cluster, node }) => {
+      world.self = node.id;
+      world.cluster = cluster;
+      say(byId("cluster"), cluster);
+      drawHead();
+    },
+    () => {},
+  )
+  .finally(() => stream.connect());

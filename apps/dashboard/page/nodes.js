@@ -34,11 +34,30 @@ const columns = [
   { key: "ip", label: "IP address", text: (node) => node.ip ?? "–", title: (node) => node.addresses.join("\n") },
   { key: "port", label: "Port", number: true, text: (node) => String(node.port ?? "–"), sort: (node) => node.port },
   { key: "zone", label: "Zone", text: (node) => node.zone ?? "–" },
-  { key: "status", label: "Status", text: (node) => node.status, title: (node) => node.reason ?? "", paint: (cell, node) => cell.replaceChildren(statusBadge(node.status)) },
-  { key: "rtt", label: "RTT", number: true, text: (node) => milliseconds(measured(node, "rtt_ms")), sort: (node) => measured(node, "rtt_ms"), paint: paintTrips },
+  {
+    key: "status",
+    label: "Status",
+    text: (node) => node.status,
+    title: (node) => node.reason ?? "",
+    paint: (cell, node) => cell.replaceChildren(statusBadge(node.status)),
+  },
+  {
+    key: "rtt",
+    label: "RTT",
+    number: true,
+    text: (node) => milliseconds(measured(node, "rtt_ms")),
+    sort: (node) => measured(node, "rtt_ms"),
+    paint: paintTrips,
+  },
   metered("cpu", "CPU"),
   metered("memory", "Memory"),
-  { key: "since", label: "Since", text: (node) => ago(node.since), title: (node) => exact(node.since), sort: (node) => Date.parse(node.since) },
+  {
+    key: "since",
+    label: "Since",
+    text: (node) => ago(node.since),
+    title: (node) => exact(node.since),
+    sort: (node) => Date.parse(node.since),
+  },
   { key: "version", label: "Version", text: (node) => node.version ?? "–" },
   { key: "reason", label: "Reason", text: (node) => node.reason ?? "", title: (node) => node.reason ?? "" },
   { key: "menu", label: "Actions", bare: true, text: () => " ", paint: paintMenu },
@@ -51,7 +70,14 @@ const columns = [
  */
 function metered(key, label) {
   const value = (/** @type {GuthiNode} */ node) => measured(node, key);
-  return { key, label, number: true, text: (node) => percent(value(node)), sort: value, paint: (cell, node) => cell.replaceChildren(meter(percent(value(node)), value(node))) };
+  return {
+    key,
+    label,
+    number: true,
+    text: (node) => percent(value(node)),
+    sort: value,
+    paint: (cell, node) => cell.replaceChildren(meter(percent(value(node)), value(node))),
+  };
 }
 
 const table = new Table({
@@ -65,19 +91,40 @@ const table = new Table({
   },
 });
 const matrix = new Matrix();
-const alone = h("div.teach", { hidden: true },
+const alone = h(
+  "div.teach",
+  { hidden: true },
   h("h2", {}, "Nobody else yet"),
-  h("p", {}, "Start a second node in another terminal. Nodes of one cluster on one machine find each other by themselves:"),
+  h(
+    "p",
+    {},
+    "Start a second node in another terminal. Nodes of one cluster on one machine find each other by themselves:",
+  ),
   h("pre", {}, "guthi node start --name ben"),
-  h("p", {}, "Nodes on other machines are reached by address: type it above, or give them the ticket from ", h("a", { href: "#self" }, "Self"), "."));
-const filter = choice("Status of the nodes", Object.keys(FILTERS).map((name) => [name, name[0].toUpperCase() + name.slice(1)]),
-  (name) => table.pick((node) => FILTERS[name].includes(node.status)));
+  h(
+    "p",
+    {},
+    "Nodes on other machines are reached by address: type it above, or give them the ticket from ",
+    h("a", { href: "#self" }, "Self"),
+    ".",
+  ),
+);
+const filter = choice(
+  "Status of the nodes",
+  Object.keys(FILTERS).map((name) => [name, name[0].toUpperCase() + name.slice(1)]),
+  (name) => table.pick((node) => FILTERS[name].includes(node.status)),
+);
 
 /** @type {import("./main.js").Screen} */
 export const screen = {
-  element: h("section", { "aria-label": "Nodes" },
+  element: h(
+    "section",
+    { "aria-label": "Nodes" },
     h("div.bar", {}, connectForm(), filter),
-    table.frame, alone, matrix.element),
+    table.frame,
+    alone,
+    matrix.element,
+  ),
   show: (stream) => {
     draw();
     stream.subscribe("sees", matrix.reader);
@@ -95,14 +142,19 @@ function draw() {
   alone.hidden = nodes.length !== 1;
   for (const button of filter.querySelectorAll("button")) {
     const name = button.dataset.value ?? "all";
-    say(button, `${name[0].toUpperCase()}${name.slice(1)} ${nodes.filter((node) => FILTERS[name].includes(node.status)).length}`);
+    say(
+      button,
+      `${name[0].toUpperCase()}${name.slice(1)} ${nodes.filter((node) => FILTERS[name].includes(node.status)).length}`,
+    );
   }
 }
 
 /** @param {HTMLElement} cell @param {GuthiNode} node */
 function paintName(cell, node) {
   const badge = node.self && h("span.badge", {}, "this node");
-  cell.replaceChildren(h("span.node", {}, tag(node.id, node.name), h("span.name", { title: node.name }, node.name), badge || ""));
+  cell.replaceChildren(
+    h("span.node", {}, tag(node.id, node.name), h("span.name", { title: node.name }, node.name), badge || ""),
+  );
 }
 
 /** @param {HTMLElement} cell @param {GuthiNode} node */
@@ -118,13 +170,23 @@ function paintTrips(cell, node) {
 
 /** @param {HTMLElement} cell @param {GuthiNode} node */
 function paintMenu(cell, node) {
-  const button = h("button.plain", { type: "button", "aria-label": `Actions on ${node.name}`, "aria-haspopup": "menu" }, icon("more"));
-  button.addEventListener("click", () => menu(button, [
-    { icon: "logs", label: "Show its last logs", run: () => (location.hash = `logs/${node.id}`) },
-    { icon: "events", label: "Show its events", run: () => (location.hash = `events/${node.id}`) },
-    { icon: "copy", label: "Copy its addresses", run: () => void copy(node.addresses.join("\n")).then(() => announce("copied")) },
-    ...(node.self ? [] : [{ icon: "ban", label: "Forget…", danger: true, run: () => forget(node) }]),
-  ]));
+  const button = h(
+    "button.plain",
+    { type: "button", "aria-label": `Actions on ${node.name}`, "aria-haspopup": "menu" },
+    icon("more"),
+  );
+  button.addEventListener("click", () =>
+    menu(button, [
+      { icon: "logs", label: "Show its last logs", run: () => (location.hash = `logs/${node.id}`) },
+      { icon: "events", label: "Show its events", run: () => (location.hash = `events/${node.id}`) },
+      {
+        icon: "copy",
+        label: "Copy its addresses",
+        run: () => void copy(node.addresses.join("\n")).then(() => announce("copied")),
+      },
+      ...(node.self ? [] : [{ icon: "ban", label: "Forget…", danger: true, run: () => forget(node) }]),
+    ]),
+  );
   cell.replaceChildren(button);
 }
 
@@ -145,13 +207,35 @@ async function forget(node) {
 }
 
 function connectForm() {
-  const address = h("input", { name: "address", required: true, autocomplete: "off", spellcheck: "false", placeholder: "10.0.0.5 or guthi1node…", class: "wide" });
-  const port = h("input", { name: "port", inputmode: "numeric", pattern: "[0-9]{1,5}", placeholder: "6969", class: "short", autocomplete: "off", title: "A number up to 65535" });
+  const address = h("input", {
+    name: "address",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "10.0.0.5 or guthi1node…",
+    class: "wide",
+  });
+  const port = h("input", {
+    name: "port",
+    inputmode: "numeric",
+    pattern: "[0-9]{1,5}",
+    placeholder: "6969",
+    class: "short",
+    autocomplete: "off",
+    title: "A number up to 65535",
+  });
   const button = h("button.primary", {}, "Connect");
   const error = problemBox();
   const result = h("p.result", { "data-role": "result", role: "status", hidden: true });
-  const form = h("form.connect", { "data-form": "connect" },
-    h("label", {}, h("span", {}, "IP address, or a ticket"), address), h("label", {}, h("span", {}, "Port"), port), button, result, error);
+  const form = h(
+    "form.connect",
+    { "data-form": "connect" },
+    h("label", {}, h("span", {}, "IP address, or a ticket"), address),
+    h("label", {}, h("span", {}, "Port"), port),
+    button,
+    result,
+    error,
+  );
   address.addEventListener("input", () => (port.disabled = isWhole(address.value.trim())));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -190,4 +274,5 @@ function whole(address, port) {
  * What the head of the page says: `5 alive · 1 failed`.
  * @param {{ status: string, count: number }[]} counts
  */
-export const counted = (counts) => counts.map(({ status, count }) => `${count} ${status}`).join(" · ") || plural(0, "node");
+export const counted = (counts) =>
+  counts.map(({ status, count }) => `${count} ${status}`).join(" · ") || plural(0, "node");

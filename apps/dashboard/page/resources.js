@@ -29,12 +29,50 @@ let paused = false;
 /** @type {import("./table.js").Column<Resources>[]} */
 const columns = [
   { key: "id", label: "ID", text: ({ node }) => node.slice(-8), title: ({ node }) => node, paint: paintId },
-  { key: "name", label: "Name", header: true, text: ({ name, node }) => (chosen.has(node) ? `${name} ✓` : name), sort: ({ name }) => name, paint: paintName },
-  { key: "address", label: "Address", text: (item) => item.error?.message ?? item.address, title: (item) => item.error?.next ?? item.os ?? "" },
-  { key: "installed", label: "Installed", number: true, text: (item) => bytes(item.installed_bytes), sort: (item) => item.installed_bytes ?? null },
-  { key: "available", label: "Available", number: true, text: (item) => bytes(item.available_bytes), sort: (item) => item.available_bytes ?? null },
-  { key: "memory_load", label: "Memory_Load", number: true, text: (item) => percent(item.memory_load), sort: (item) => item.memory_load ?? null, paint: (cell, item) => cell.replaceChildren(meter(percent(item.memory_load), item.memory_load ?? null)) },
-  { key: "cpu_usage", label: "CPU_Usage", number: true, text: (item) => percent(item.cpu_usage), sort: (item) => item.cpu_usage ?? null, paint: (cell, item) => cell.replaceChildren(meter(percent(item.cpu_usage), item.cpu_usage ?? null)) },
+  {
+    key: "name",
+    label: "Name",
+    header: true,
+    text: ({ name, node }) => (chosen.has(node) ? `${name} ✓` : name),
+    sort: ({ name }) => name,
+    paint: paintName,
+  },
+  {
+    key: "address",
+    label: "Address",
+    text: (item) => item.error?.message ?? item.address,
+    title: (item) => item.error?.next ?? item.os ?? "",
+  },
+  {
+    key: "installed",
+    label: "Installed",
+    number: true,
+    text: (item) => bytes(item.installed_bytes),
+    sort: (item) => item.installed_bytes ?? null,
+  },
+  {
+    key: "available",
+    label: "Available",
+    number: true,
+    text: (item) => bytes(item.available_bytes),
+    sort: (item) => item.available_bytes ?? null,
+  },
+  {
+    key: "memory_load",
+    label: "Memory_Load",
+    number: true,
+    text: (item) => percent(item.memory_load),
+    sort: (item) => item.memory_load ?? null,
+    paint: (cell, item) => cell.replaceChildren(meter(percent(item.memory_load), item.memory_load ?? null)),
+  },
+  {
+    key: "cpu_usage",
+    label: "CPU_Usage",
+    number: true,
+    text: (item) => percent(item.cpu_usage),
+    sort: (item) => item.cpu_usage ?? null,
+    paint: (cell, item) => cell.replaceChildren(meter(percent(item.cpu_usage), item.cpu_usage ?? null)),
+  },
 ];
 
 const table = new Table({
@@ -48,29 +86,52 @@ const bands = new Bands();
 const grid = h("div.graphs");
 const hint = h("p.muted");
 const error = problemBox();
-const pauseButton = h("button", { type: "button", "data-role": "pause", "aria-pressed": "false", onclick: () => pause() }, icon("pause"), h("span", {}, "Pause"));
-const spans = choice("Time that is shown", [["60000", "1 min"], ["300000", "5 min"], ["900000", "15 min"]], (value) => {
-  span = Number(value);
-  drawGraphs();
-}, String(span));
+const pauseButton = h(
+  "button",
+  { type: "button", "data-role": "pause", "aria-pressed": "false", onclick: () => pause() },
+  icon("pause"),
+  h("span", {}, "Pause"),
+);
+const spans = choice(
+  "Time that is shown",
+  [
+    ["60000", "1 min"],
+    ["300000", "5 min"],
+    ["900000", "15 min"],
+  ],
+  (value) => {
+    span = Number(value);
+    drawGraphs();
+  },
+  String(span),
+);
 
 /** @type {import("./main.js").Screen} */
 export const screen = {
-  element: h("section", { "aria-label": "Resources" }, error,
-    h("div.bar", {}, hint, spans, pauseButton), bands.element, grid, table.frame),
-  show: (stream) => stream.subscribe("resources", {
-    snapshot: ({ items: all, history }) => {
-      items = new Map(all.map((/** @type {Resources} */ item) => [item.node, item]));
-      for (const [node, samples] of Object.entries(history ?? {})) for (const sample of samples) record(node).push(sample);
-      bands.remember(Object.values(history ?? {}).flat());
-      pushed(Date.now(), all);
-    },
-    delta: ({ put, at_ms }) => {
-      for (const item of put) items.set(item.node, item);
-      pushed(at_ms, put);
-    },
-    error: (failure) => problem(error, failure),
-  }),
+  element: h(
+    "section",
+    { "aria-label": "Resources" },
+    error,
+    h("div.bar", {}, hint, spans, pauseButton),
+    bands.element,
+    grid,
+    table.frame,
+  ),
+  show: (stream) =>
+    stream.subscribe("resources", {
+      snapshot: ({ items: all, history }) => {
+        items = new Map(all.map((/** @type {Resources} */ item) => [item.node, item]));
+        for (const [node, samples] of Object.entries(history ?? {}))
+          for (const sample of samples) record(node).push(sample);
+        bands.remember(Object.values(history ?? {}).flat());
+        pushed(Date.now(), all);
+      },
+      delta: ({ put, at_ms }) => {
+        for (const item of put) items.set(item.node, item);
+        pushed(at_ms, put);
+      },
+      error: (failure) => problem(error, failure),
+    }),
   hide: (stream) => stream.unsubscribe("resources"),
   search: (words) => table.search(words),
   pause,
@@ -109,9 +170,14 @@ function drawGraphs() {
   const many = all.length > SINGLE_MAX;
   const single = many ? all.filter(({ node }) => chosen.has(node)) : all;
   bands.show(many, now, span);
-  say(hint, items.size === 0 ? "asking the nodes …"
-    : many ? `${plural(all.length, "node")}: half of them lie in the bands, the line is the median. A name below shows that node alone.`
-    : `${plural(all.length, "node")}, sampled once a second while this page is looked at.`);
+  say(
+    hint,
+    items.size === 0
+      ? "asking the nodes …"
+      : many
+        ? `${plural(all.length, "node")}: half of them lie in the bands, the line is the median. A name below shows that node alone.`
+        : `${plural(all.length, "node")}, sampled once a second while this page is looked at.`,
+  );
   const wanted = new Set(single.map(({ node }) => node));
   for (const [node, one] of graphs) {
     if (wanted.has(node)) continue;
@@ -142,7 +208,12 @@ function paintId(cell, { node, name }) {
 
 /** @param {HTMLElement} cell @param {Resources} item */
 function paintName(cell, { node, name }) {
-  const button = h("button.link", { type: "button", "aria-pressed": String(chosen.has(node)), onclick: () => choose(node) }, tag(node, name), h("span.name", {}, name));
+  const button = h(
+    "button.link",
+    { type: "button", "aria-pressed": String(chosen.has(node)), onclick: () => choose(node) },
+    tag(node, name),
+    h("span.name", {}, name),
+  );
   cell.replaceChildren(button);
 }
 

@@ -21,22 +21,47 @@ const agreed = h("dl.facts", { "data-list": "view" });
 const members = h("ol.members", { "data-list": "members" });
 const ticket = h("code.ticket", { "data-role": "ticket" });
 const command = h("code.ticket");
-const here = h("p.muted", { hidden: true }, "This node listens on this machine only, so others on it can use the ticket, and nobody else.");
+const here = h(
+  "p.muted",
+  { hidden: true },
+  "This node listens on this machine only, so others on it can use the ticket, and nobody else.",
+);
 const leaveName = h("b", {}, "…");
 const error = problemBox();
 
 /** @type {import("./main.js").Screen} */
 export const screen = {
-  element: h("section", { "aria-label": "Self" }, error, h("div.cards", {},
-    card("This node", identity),
-    card("What it agrees on with the others", agreed, h("h3", {}, "Members, the oldest first"), members),
-    card("Invite another node", h("p", {}, "Whoever has this ticket knows where this node is. The key of the cluster is not in it."),
-      here,
-      h("div.copyable", {}, ticket, copyButton(() => self?.ticket ?? "", "Copy the ticket", "Copy")),
-      h("p", {}, "On the other machine, with the same key in ", h("code", {}, "GUTHI_KEY"), ":"),
-      h("div.copyable", {}, command, copyButton(() => joining(), "Copy the command", "Copy"))),
-    card("Process and machine", machine),
-    card("Leave the cluster", leaveForm()))),
+  element: h(
+    "section",
+    { "aria-label": "Self" },
+    error,
+    h(
+      "div.cards",
+      {},
+      card("This node", identity),
+      card("What it agrees on with the others", agreed, h("h3", {}, "Members, the oldest first"), members),
+      card(
+        "Invite another node",
+        h("p", {}, "Whoever has this ticket knows where this node is. The key of the cluster is not in it."),
+        here,
+        h(
+          "div.copyable",
+          {},
+          ticket,
+          copyButton(() => self?.ticket ?? "", "Copy the ticket", "Copy"),
+        ),
+        h("p", {}, "On the other machine, with the same key in ", h("code", {}, "GUTHI_KEY"), ":"),
+        h(
+          "div.copyable",
+          {},
+          command,
+          copyButton(() => joining(), "Copy the command", "Copy"),
+        ),
+      ),
+      card("Process and machine", machine),
+      card("Leave the cluster", leaveForm()),
+    ),
+  ),
   show: (stream) => {
     stream.subscribe("view", { snapshot: (data) => see(data), delta: ({ set }) => see(set) });
     void load();
@@ -77,12 +102,22 @@ function draw() {
     ["Cluster", self.cluster],
     ["Status", statusBadge(node.status), node.status],
     ["Addresses", node.addresses.join("\n") || "–"],
-    ["Labels", Object.entries(node.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ") || "–"],
+    [
+      "Labels",
+      Object.entries(node.labels ?? {})
+        .map(([key, value]) => `${key}=${value}`)
+        .join(", ") || "–",
+    ],
   ]);
   const { resources } = self;
   facts(machine, [
     ["Version", self.version],
-    ["Uptime", self.started ? duration((Date.now() - Date.parse(self.started)) / 1000) : "–", undefined, exact(self.started ?? "")],
+    [
+      "Uptime",
+      self.started ? duration((Date.now() - Date.parse(self.started)) / 1000) : "–",
+      undefined,
+      exact(self.started ?? ""),
+    ],
     ["PID", String(self.pid)],
     ["System", resources && !resources.error ? `${resources.os}, ${plural(resources.cores, "core")}` : "–"],
     ["CPU of the process", percent(resources?.process_cpu)],
@@ -93,13 +128,20 @@ function draw() {
   ]);
   say(ticket, self.ticket ?? "this node listens nowhere that others could reach");
   say(command, joining());
-  here.hidden = !node.addresses.length || !node.addresses.every((address) => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address));
+  here.hidden =
+    !node.addresses.length || !node.addresses.every((address) => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address));
   drawView();
   say(leaveName, node.name);
 }
 
 function drawView() {
-  const [state, look] = !view ? ["none yet", "joining"] : view.isolated ? ["isolated", "failed"] : view.active ? ["active", "alive"] : ["waiting", "suspected"];
+  const [state, look] = !view
+    ? ["none yet", "joining"]
+    : view.isolated
+      ? ["isolated", "failed"]
+      : view.active
+        ? ["active", "alive"]
+        : ["waiting", "suspected"];
   facts(agreed, [
     ["State", h("span", { class: `status is-${look}` }, icon(look), state), state],
     ["Epoch", view?.epoch ?? "–"],
@@ -120,7 +162,8 @@ function drawView() {
 function facts(place, pairs) {
   list(place, pairs, {
     key: ([label]) => label,
-    make: ([label]) => h("div", {}, h("dt", {}, label), h("dd", { "data-column": label.toLowerCase().replaceAll(" ", "-") })),
+    make: ([label]) =>
+      h("div", {}, h("dt", {}, label), h("dd", { "data-column": label.toLowerCase().replaceAll(" ", "-") })),
     update: (row, [, value, text, title]) => {
       const place = /** @type {HTMLElement} */ (row.lastElementChild);
       const told = text ?? String(value);
@@ -149,9 +192,18 @@ function leaveForm() {
   const name = h("input", { name: "confirm", autocomplete: "off", spellcheck: "false" });
   const button = h("button.danger", { disabled: true }, "Leave");
   const failed = problemBox();
-  const form = h("form.leave", { "data-form": "leave" },
-    h("p", {}, "The node says goodbye: what it was asked to do is finished first, the others take over, and this page ends with it."),
-    h("label", {}, h("span", {}, "Type ", leaveName, " to leave"), name), button, failed);
+  const form = h(
+    "form.leave",
+    { "data-form": "leave" },
+    h(
+      "p",
+      {},
+      "The node says goodbye: what it was asked to do is finished first, the others take over, and this page ends with it.",
+    ),
+    h("label", {}, h("span", {}, "Type ", leaveName, " to leave"), name),
+    button,
+    failed,
+  );
   name.addEventListener("input", () => (button.disabled = name.value !== leaveName.textContent));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

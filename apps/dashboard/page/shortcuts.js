@@ -49,10 +49,32 @@ function help({ screens }) {
     ["Ctrl Enter", "Call, in the form of a function"],
     ["?", "This list"],
   ];
-  const dialog = h("dialog.shortcuts", { "aria-labelledby": "shortcuts-title" }, h("form", { method: "dialog" },
-    h("h2", { id: "shortcuts-title" }, "Keys"),
-    h("dl", {}, rows.map(([key, does]) => h("div", {}, h("dt", {}, key.split(" ").map((part) => h("kbd", {}, part))), h("dd", {}, does)))),
-    h("p.actions", {}, h("button.primary", {}, "Close"))));
+  const dialog = h(
+    "dialog.shortcuts",
+    { "aria-labelledby": "shortcuts-title" },
+    h(
+      "form",
+      { method: "dialog" },
+      h("h2", { id: "shortcuts-title" }, "Keys"),
+      h(
+        "dl",
+        {},
+        rows.map(([key, does]) =>
+          h(
+            "div",
+            {},
+            h(
+              "dt",
+              {},
+              key.split(" ").map((part) => h("kbd", {}, part)),
+            ),
+            h("dd", {}, does),
+          ),
+        ),
+      ),
+      h("p.actions", {}, h("button.primary", {}, "Close")),
+    ),
+  );
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);

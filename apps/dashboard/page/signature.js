@@ -26,7 +26,7 @@ export function hint(signature) {
  * The shapes of the arguments, as texts.
  * @param {string} signature
  */
-export function argumentsOf(signature) {
+function argumentsOf(signature) {
   const text = signature.trim();
   if (!text.startsWith("(")) return [text.split("->")[0].trim()].filter(Boolean);
   return split(inside(text));
@@ -124,8 +124,11 @@ class Float {
 function pretty(value) {
   const mark = "\u0001";
   const write = (/** @type {number} */ indent) =>
-    JSON.stringify(value, (_, one) => (one instanceof Float ? `${mark}${one.number.toFixed(1)}${mark}` : one), indent)
-      .replace(/"\\u0001(.*?)\\u0001"/g, "$1");
+    JSON.stringify(
+      value,
+      (_, one) => (one instanceof Float ? `${mark}${one.number.toFixed(1)}${mark}` : one),
+      indent,
+    ).replace(/"\\u0001(.*?)\\u0001"/g, "$1");
   const line = write(0).replace(/([,:])(?=\S)/g, "$1 ");
   return line.length <= 60 ? line : write(2);
 }

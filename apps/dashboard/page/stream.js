@@ -96,7 +96,8 @@ export class Stream {
     else if ("snapshot" in message) {
       subscription.seq = message.seq;
       subscription.reader.snapshot(message.snapshot);
-    } else if (subscription.seq < 0) return; // Sent before the topic was asked for anew.
+    } else if (subscription.seq < 0)
+      return; // Sent before the topic was asked for anew.
     else if (message.seq !== subscription.seq + 1) this.#again(message.topic, subscription);
     else {
       subscription.seq = message.seq;

@@ -91,7 +91,8 @@ export class Table {
   /** @param {Column<R>} column */
   #header(column) {
     const classes = column.number ? "number" : "";
-    if (column.bare) return h("th", { scope: "col", role: "columnheader", class: classes }, h("span.offscreen", {}, column.label));
+    if (column.bare)
+      return h("th", { scope: "col", role: "columnheader", class: classes }, h("span.offscreen", {}, column.label));
     const button = h("button", { type: "button", onclick: () => this.#sort(column.key) }, column.label, icon("sort"));
     return h("th", { scope: "col", role: "columnheader", class: classes, "data-sort": column.key }, button);
   }
@@ -100,7 +101,11 @@ export class Table {
   #row(row) {
     const cells = this.options.columns.map((column) => {
       const name = column.header ? "th" : "td";
-      const properties = { "data-column": column.key, "data-label": column.label, role: column.header ? "rowheader" : "cell" };
+      const properties = {
+        "data-column": column.key,
+        "data-label": column.label,
+        role: column.header ? "rowheader" : "cell",
+      };
       return h(name, { ...properties, class: column.number ? "number" : null, scope: column.header ? "row" : null });
     });
     return h("tr", { "data-id": this.options.id(row), role: "row" }, cells);
@@ -150,7 +155,10 @@ export class Table {
   /** @param {R} row */
   #found(row) {
     if (!this.#words) return true;
-    const text = this.options.columns.map((column) => column.text(row)).join(" ").toLowerCase();
+    const text = this.options.columns
+      .map((column) => column.text(row))
+      .join(" ")
+      .toLowerCase();
     return this.#words.split(/\s+/).every((word) => text.includes(word));
   }
 }

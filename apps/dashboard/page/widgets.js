@@ -26,7 +26,8 @@ function dress(id) {
 
 // Some were drawn before their nodes were known.
 onWorld(() => {
-  for (const pale of document.querySelectorAll(".tag.pale")) set(pale, "class", dress(/** @type {HTMLElement} */ (pale).dataset.of ?? ""));
+  for (const pale of document.querySelectorAll(".tag.pale"))
+    set(pale, "class", dress(/** @type {HTMLElement} */ (pale).dataset.of ?? ""));
 });
 
 /**
@@ -94,10 +95,16 @@ export function problem(place, failure, outcome = false) {
   place.replaceChildren();
   if (!failure) return;
   const told = outcome && failure.outcome ? OUTCOMES[failure.outcome] : null;
-  place.append(icon("failed"), h("div", {},
-    h("p.message", {}, failure.message, " ", h("code", {}, failure.code)),
-    told && h("p.outcome", {}, told),
-    failure.next && h("p.next", {}, failure.next)));
+  place.append(
+    icon("failed"),
+    h(
+      "div",
+      {},
+      h("p.message", {}, failure.message, " ", h("code", {}, failure.code)),
+      told && h("p.outcome", {}, told),
+      failure.next && h("p.next", {}, failure.next),
+    ),
+  );
 }
 
 export const problemBox = () => h("div.problem", { "data-role": "error", role: "alert", hidden: true });
@@ -110,7 +117,12 @@ export const problemBox = () => h("div.problem", { "data-role": "error", role: "
  */
 export function choice(label, choices, chosen, first = choices[0][0]) {
   const buttons = choices.map(([value, word]) =>
-    h("button", { type: "button", "data-value": value, "aria-pressed": String(value === first), onclick: () => choose(value) }, word));
+    h(
+      "button",
+      { type: "button", "data-value": value, "aria-pressed": String(value === first), onclick: () => choose(value) },
+      word,
+    ),
+  );
   /** @param {string} value */
   const choose = (value) => {
     for (const button of buttons) set(button, "aria-pressed", String(button.dataset.value === value));
@@ -124,7 +136,10 @@ export function choice(label, choices, chosen, first = choices[0][0]) {
  * @param {HTMLSelectElement} select @param {[string, string][]} first what is before them
  */
 export function nodeOptions(select, first) {
-  const wanted = [...first, ...[...world.nodes.values()].map((node) => [node.id, node.name + (node.self ? " (this node)" : "")])];
+  const wanted = [
+    ...first,
+    ...[...world.nodes.values()].map((node) => [node.id, node.name + (node.self ? " (this node)" : "")]),
+  ];
   const text = JSON.stringify(wanted);
   if (select.dataset.options === text) return;
   select.dataset.options = text;
@@ -140,7 +155,18 @@ export function nodeOptions(select, first) {
  */
 export function menu(anchor, entries) {
   const items = entries.map((entry) =>
-    h("button", { type: "button", role: "menuitem", class: entry.danger ? "danger" : null, onclick: () => (box.hidePopover(), entry.run()) }, icon(entry.icon), entry.label));
+    h(
+      "button",
+      {
+        type: "button",
+        role: "menuitem",
+        class: entry.danger ? "danger" : null,
+        onclick: () => (box.hidePopover(), entry.run()),
+      },
+      icon(entry.icon),
+      entry.label,
+    ),
+  );
   // Popovers are younger than some type checkers.
   const box = /** @type {any} */ (h("div.menu", { popover: "auto", role: "menu" }, items));
   anchor.after(box);
@@ -170,9 +196,17 @@ export function menu(anchor, entries) {
  */
 export function ask({ form, title, text, action }) {
   return new Promise((resolve) => {
-    const dialog = h("dialog", { "aria-label": title }, h("form", { method: "dialog", "data-form": form },
-      h("h2", {}, title), h("p", {}, text),
-      h("p.actions", {}, h("button", { value: "no" }, "Cancel"), h("button.danger", { value: "yes" }, action))));
+    const dialog = h(
+      "dialog",
+      { "aria-label": title },
+      h(
+        "form",
+        { method: "dialog", "data-form": form },
+        h("h2", {}, title),
+        h("p", {}, text),
+        h("p.actions", {}, h("button", { value: "no" }, "Cancel"), h("button.danger", { value: "yes" }, action)),
+      ),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");

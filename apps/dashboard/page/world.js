@@ -23,7 +23,7 @@ export const world = {
 const listeners = new Set();
 /** @param {() => void} listener */
 export const onWorld = (listener) => void listeners.add(listener);
-export const worldChanged = () => listeners.forEach((listener) => listener());
+const worldChanged = () => listeners.forEach((listener) => listener());
 
 export const me = () => world.nodes.get(world.self);
 
@@ -45,7 +45,9 @@ export const nodesReader = {
 
 /** @param {GuthiNode[]} changed */
 function settle(changed) {
-  world.nodes = new Map([...world.nodes].sort(([, a], [, b]) => rank(a) - rank(b) || a.name.localeCompare(b.name, "en", { numeric: true })));
+  world.nodes = new Map(
+    [...world.nodes].sort(([, a], [, b]) => rank(a) - rank(b) || a.name.localeCompare(b.name, "en", { numeric: true })),
+  );
   for (const { id, rtt_ms } of changed) {
     const trips = world.trips.get(id) ?? [];
     if (rtt_ms != null) trips.push(rtt_ms);
@@ -62,5 +64,7 @@ const rank = (node) => (node.self ? 0 : LIVING.includes(node.status) ? 1 : 2);
 export function counts() {
   const order = ["alive", "joining", "suspected", "failed", "left"];
   const nodes = [...world.nodes.values()];
-  return order.map((status) => ({ status, count: nodes.filter((node) => node.status === status).length })).filter(({ count }) => count);
+  return order
+    .map((status) => ({ status, count: nodes.filter((node) => node.status === status).length }))
+    .filter(({ count }) => count);
 }
