@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use guthi::prelude::*;
+use guthi::{Logs, prelude::*};
 use guthi_dashboard::Dashboard;
+use tracing_subscriber::prelude::*;
 
 /// Adds two numbers.
 #[guthi::function]
@@ -44,7 +45,9 @@ fn stumble() {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut builder = Node::local();
+    let logs = Logs::new(5_000);
+    tracing_subscriber::registry().with(logs.layer()).init();
+    let mut builder = Node::local().logs(logs);
     if let Some(name) = std::env::args().nth(1) {
         builder = builder.name(name);
     }
@@ -52,5 +55,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dashboard = Dashboard::serve(&node, "127.0.0.1:0").await?;
     println!("{}", dashboard.url());
     node.run().await?;
+    dashboard.close().await;
     Ok(())
 }

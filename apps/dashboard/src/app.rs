@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     http::gate::Gate,
+    json::OwnLoad,
     stream::{history::History, ring::Ring, topics::Topics},
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) topics: Topics,
     /// What machines did while somebody looked.
     pub(crate) history: Arc<History>,
+    pub(crate) load: OwnLoad,
     /// How often nodes were asked for their resources.
     pub(crate) resources_asked: AtomicU64,
     pub(crate) sockets: Arc<Semaphore>,
@@ -46,6 +48,7 @@ impl App {
             events: Arc::default(),
             topics: Topics::default(),
             history: Arc::default(),
+            load: OwnLoad::default(),
             resources_asked: AtomicU64::new(0),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             ending: watch::Sender::new(None),

@@ -8,6 +8,7 @@
 //! let dashboard = guthi_dashboard::Dashboard::serve(&node, "127.0.0.1:0").await?;
 //! println!("open {}", dashboard.url());
 //! node.run().await?;
+//! dashboard.close().await; // the browsers hear of it
 //! # Ok(()) }
 //! ```
 //!

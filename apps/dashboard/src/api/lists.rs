@@ -35,6 +35,7 @@ pub(crate) async fn nodes(
     if let Some(bad) = wanted.iter().flatten().find(|status| !STATUSES.contains(status)) {
         return Err(Refusal::bad_request(format!("`{bad}` is no status; there are {}", STATUSES.join(", "))));
     }
+    json::look(&app).await;
     let mut rows = json::nodes(&app);
     rows.retain(|row| wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.status)));
     let keyed = rows.into_iter().map(|row| (row.rank(), row)).collect();

@@ -58,7 +58,7 @@ pub(crate) async fn logs(
             Err(error) => errors.push(error),
         }
     }
-    lines.sort_by_key(|line| line.at_ms);
+    lines.sort_by_cached_key(LineRow::place);
     if after.is_none() {
         lines.drain(..lines.len().saturating_sub(limit));
     }

@@ -46,9 +46,8 @@ pub(crate) async fn history(
     State(app): State<Arc<App>>,
     Asked(query): Asked<HistoryQuery>,
 ) -> Result<Json<HistoryAnswer>, Refusal> {
-    let limit = match query.seconds.unwrap_or(POINTS_MAX) {
-        seconds @ 1..=POINTS_MAX => seconds,
-        _ => return Err(Refusal::bad_request(format!("seconds is 1 to {POINTS_MAX}"))),
+    let limit @ 1..=POINTS_MAX = query.seconds.unwrap_or(POINTS_MAX) else {
+        return Err(Refusal::bad_request(format!("seconds is 1 to {POINTS_MAX}")));
     };
     let node = query.node.as_ref().map_or_else(|| Ok(app.node.id()), |node| json::find(&app.node, node))?;
     let points = List::whole(app.history.of(node, limit), app.node.id());

@@ -30,7 +30,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) async fn file(request: Request) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") {
-        return super::guard::nowhere(request.uri().clone()).await;
+        return super::guard::nowhere(request.uri());
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return super::guard::wrong_method(request.method().clone(), request.uri().clone()).await;

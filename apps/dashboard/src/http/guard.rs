@@ -114,7 +114,7 @@ fn entry(gate: &Gate, headers: &HeaderMap) -> Option<Entry> {
 }
 
 /// A path that leads nowhere.
-pub(crate) async fn nowhere(uri: Uri) -> Response {
+pub(crate) fn nowhere(uri: &Uri) -> Response {
     Refusal::not_found(format!("there is nothing at {}", uri.path())).into_response()
 }
 

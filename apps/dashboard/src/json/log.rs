@@ -16,14 +16,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct LineRow {
     node: String,
     name: Option<String>,
-    pub(crate) seq: u64,
+    seq: u64,
     at: String,
     #[serde(skip)]
-    pub(crate) at_ms: u64,
+    at_ms: u64,
     level: &'static str,
     target: String,
     message: String,
     fields: BTreeMap<String, String>,
+}
+
+impl LineRow {
+    /// The order in which lines of several nodes are told.
+    pub(crate) fn place(&self) -> (u64, String, u64) {
+        (self.at_ms, self.node.clone(), self.seq)
+    }
 }
 
 /// A node whose log is not told.

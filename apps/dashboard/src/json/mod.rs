@@ -2,6 +2,7 @@
 
 mod event;
 mod function;
+mod load;
 mod log;
 mod node;
 mod resources;
@@ -10,6 +11,7 @@ mod view;
 
 pub(crate) use event::EventRow;
 pub(crate) use function::{FunctionRow, functions};
+pub(crate) use load::{OwnLoad, look};
 pub(crate) use log::{LineRow, LogError, level, logs, whose};
 pub(crate) use node::{Names, NodeRow, find, name, nodes, place, steady};
 pub(crate) use resources::{Known, ResourcesRow, resources, resources_of};

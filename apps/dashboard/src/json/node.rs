@@ -49,6 +49,7 @@ impl NodeRow {
         let me = node.members().into_iter().find(|member| member.id == node.id());
         let mine = |function: &guthi::FunctionInfo| function.nodes.contains(&node.id());
         let place = best_place(&addresses);
+        let load = app.load.known();
         Self {
             id: node.id().to_string(),
             short: node.id().short(),
@@ -62,9 +63,9 @@ impl NodeRow {
             zone: node.labels().get("zone").cloned(),
             labels: node.labels().clone(),
             rtt_ms: None,
-            cpu: None,
-            memory: None,
-            calls: 0,
+            cpu: load.cpu,
+            memory: load.memory,
+            calls: load.calls,
             functions: node.functions().iter().filter(|function| mine(function)).count(),
             version: Some(guthi::VERSION.to_owned()),
             incarnation: me.map(|me| me.incarnation.0.to_string()).unwrap_or_default(),
@@ -76,6 +77,9 @@ impl NodeRow {
 
     pub(crate) fn of(peer: Peer, is_member: bool) -> Self {
         let place = best_place(&peer.addresses);
+        // What a node did before it was lost says nothing of now.
+        let is_gone = matches!(peer.status, Status::Failed | Status::Left);
+        let (rtt, load) = if is_gone { (None, None) } else { (peer.rtt, peer.load) };
         Self {
             id: peer.id.to_string(),
             short: peer.id.short(),
@@ -88,10 +92,10 @@ impl NodeRow {
             addresses: peer.addresses,
             zone: peer.labels.get("zone").cloned(),
             labels: peer.labels,
-            rtt_ms: peer.rtt.map(milliseconds),
-            cpu: peer.load.and_then(|load| load.cpu),
-            memory: peer.load.and_then(|load| load.memory),
-            calls: peer.load.map_or(0, |load| load.calls),
+            rtt_ms: rtt.map(milliseconds),
+            cpu: load.and_then(|load| load.cpu),
+            memory: load.and_then(|load| load.memory),
+            calls: load.map_or(0, |load| load.calls),
             functions: peer.functions.len(),
             version: peer.version,
             incarnation: peer.incarnation.0.to_string(),

@@ -74,7 +74,13 @@ pub(crate) async fn resources_of(app: &App, names: &Names, node: NodeId) -> Reso
     let answer = tokio::time::timeout(PATIENCE, app.node.resources(node)).await;
     let late = || CallError::Deadline { function: "guthi.resources".into(), started: true };
     let told = match answer.unwrap_or_else(|_| Err(late())) {
-        Ok(resources) => Told::Known(known(names.address(node), resources)),
+        Ok(resources) => {
+            let known = known(names.address(node), resources);
+            if node == app.node.id() {
+                app.load.set(&known);
+            }
+            Told::Known(known)
+        }
         Err(error) => Told::Silent { error: error.into() },
     };
     ResourcesRow { node: node.to_string(), name: names.name(node), told }

@@ -9,7 +9,10 @@ use super::{
     state::{Json, State},
     watcher::{States, publish},
 };
-use crate::{app::App, json};
+use crate::{
+    app::App,
+    json::{self, LineRow},
+};
 
 /// How often nodes are asked for new lines.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +64,7 @@ impl<'a> Follower<'a> {
                 Err(error) => errors.push(error),
             }
         }
-        lines.sort_by_key(|line| line.at_ms);
+        lines.sort_by_cached_key(LineRow::place);
         lines.into_iter().for_each(|line| self.ring.push(|_| line));
         errors.sort_by(|a, b| a.node.cmp(&b.node));
         Json::of(&errors)

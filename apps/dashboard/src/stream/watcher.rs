@@ -49,14 +49,14 @@ async fn again(app: &Arc<App>, states: &States, pause: Duration, mut look: impl 
 }
 
 async fn nodes(app: &Arc<App>, states: &States) {
-    let mut told = Vec::new();
-    let look = || {
-        let rows = json::steady(json::nodes(app), &told);
-        let entries = rows.iter().filter_map(|row| Entry::new(&row.id, row)).collect();
-        told = rows;
-        Some(State::Table(Arc::new(entries)))
-    };
-    again(app, states, LOOK, look).await;
+    let (mut told, mut wake) = (Vec::new(), Wake { events: Some(app.node.events()), pause: LOOK });
+    loop {
+        json::look(app).await;
+        told = json::steady(json::nodes(app), &told);
+        let entries = told.iter().filter_map(|row| Entry::new(&row.id, row)).collect();
+        publish(states, Some(State::Table(Arc::new(entries))));
+        wake.next().await;
+    }
 }
 
 async fn sees(app: &Arc<App>, states: &States) {
@@ -124,9 +124,8 @@ impl Wake {
                 None => std::future::pending().await,
             }
         };
-        match tokio::time::timeout(self.pause, event).await {
-            Ok(None) => self.events = None,
-            Ok(Some(_)) | Err(_) => {}
+        if let Ok(None) = tokio::time::timeout(self.pause, event).await {
+            self.events = None;
         }
     }
 }

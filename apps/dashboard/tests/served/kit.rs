@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
 };
 
 use guthi::{Functions, Node};
@@ -268,15 +267,8 @@ impl Socket {
         wanted
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        self.socket.get_ref()
-    }
-
-    /// Nothing comes for so long.
-    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.stream().set_read_timeout(Some(time)).expect("a timeout");
-        let silent = matches!(self.socket.read(), Err(tungstenite::Error::Io(_)));
-        self.stream().set_read_timeout(Some(HANG)).expect("a timeout");
-        silent
+    /// Nothing but the end comes.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        matches!(self.socket.read(), Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed))
     }
 }

@@ -15,7 +15,7 @@ async fn the_interface_describes_itself() {
     }
     // And whatever can be done is done by that method.
     for (path, _) in paths.iter().filter(|(_, methods)| methods.get("post").is_some()) {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         assert_eq!(served.ask("PUT", &path).bearer(served.token()).send().status, 405, "{path}");
         let answer = served.post(&path, &serde_json::json!([]));
         assert!(![405, 500].contains(&answer.status), "{path}: {answer:?}");

@@ -110,15 +110,15 @@ fn measure(nodes: usize, options: &Options) -> anyhow::Result<Figures> {
 }
 
 /// What a process has used so far.
-struct Usage {
+pub(crate) struct Usage {
     /// In nanoseconds.
-    cpu: u64,
+    pub(crate) cpu: u64,
     /// How often one of its threads has slept.
     wakeups: u64,
 }
 
 impl Usage {
-    fn now(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn now(pid: u32) -> anyhow::Result<Self> {
         let mut usage = Self { cpu: 0, wakeups: 0 };
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             let task = task?.path();

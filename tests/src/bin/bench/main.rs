@@ -4,6 +4,7 @@
 
 mod bare;
 mod call;
+mod dashboard;
 mod failover;
 mod group;
 mod idle;
@@ -19,7 +20,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "bench",
-    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle"
+    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench dashboard"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -36,9 +37,17 @@ enum Command {
     Failover(failover::Options),
     /// What nodes cost that do nothing.
     Idle(idle::Options),
+    /// What it costs to look at many nodes by a dashboard.
+    Dashboard(dashboard::Options),
+    /// A browser, started by the others.
+    #[command(hide = true)]
+    Browser(dashboard::BrowserOptions),
     /// The measuring process, started by the others.
     #[command(hide = true)]
     CallClient(call::ClientOptions),
+    /// Many nodes in one process, started by the others.
+    #[command(hide = true)]
+    Crowd(dashboard::CrowdOptions),
     /// A process that holds a connection, started by the others.
     #[command(hide = true)]
     Hold(failover::HoldOptions),
@@ -56,6 +65,9 @@ fn main() -> anyhow::Result<()> {
         Command::Map(options) => map::run(&options),
         Command::Failover(options) => failover::run(&options),
         Command::Idle(options) => idle::run(&options),
+        Command::Dashboard(options) => dashboard::run(&options),
+        Command::Browser(options) => dashboard::browser(&options),
+        Command::Crowd(options) => dashboard::crowd(&options),
         Command::CallClient(options) => call::client(&options),
         Command::Hold(options) => failover::hold(&options),
         Command::Member(options) => member::run(&options),
