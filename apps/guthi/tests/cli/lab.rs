@@ -19,21 +19,24 @@ fn until(lab: &mut Process, wanted: &str) -> Value {
 fn a_lab_is_a_cluster_of_its_own_and_ends_as_a_whole() {
     let home = Home::new();
     let _stranger = home.start("zoe", &[]);
-    let mut lab = Process::spawn(&mut home.command(&["lab", "-n", "2", "-o", "jsonl"]));
+    let mut lab = Process::spawn(&mut home.command(&["lab", "-n", "3", "-o", "jsonl"]));
     let first = until(&mut lab, "dashboard")["name"].clone();
     let second = until(&mut lab, "dashboard")["name"].clone();
     assert!(first != second, "{first} {second}");
-    home.wait_for(2, "ann");
+    home.wait_for(3, "ann");
     let told = home.json(&["node", "show", "--node", "ben"]);
     assert!(told["cluster"].as_str().unwrap().starts_with("lab-"), "{told}");
     // One is killed: the lab says so, and the other one goes on.
     let pid = Pid::from_raw(i32::try_from(told["pid"].as_u64().unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
-    home.wait_for(1, "ann");
+    home.wait_for(2, "ann");
     lab.signal(Signal::INT);
-    let (code, _, error) = lab.rest();
+    let (code, out, error) = lab.rest();
     assert_eq!(code, Some(0), "{error}");
     assert!(error.contains("ben has ended: signal: 9") && error.contains("the lab ends"), "{error}");
+    assert!(!error.contains("does not end"), "{error}");
+    let failed: Vec<_> = out.lines().filter(|line| line.contains("has failed")).collect();
+    assert!(failed.iter().all(|line| line.contains("ben")), "the others say goodbye: {failed:?}");
     assert_eq!(home.refused(&["node", "ls", "--node", "ann"]).0, 6, "they have left");
     assert!(home.run(&["node", "ls"]).starts_with("NAME"), "strangers are left alone");
 }

@@ -7,3 +7,4 @@ mod golden;
 mod kit;
 mod lab;
 mod manners;
+mod watching;

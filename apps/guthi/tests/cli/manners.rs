@@ -17,9 +17,11 @@ fn without_a_command_five_are_shown() {
 #[test]
 fn a_reader_that_has_had_enough_is_no_error() {
     let home = Home::new();
-    let mut command = home.command(&["completions", "zsh"]);
+    let _ann = home.start("ann", &[]);
+    fs::write(home.path("long"), "a".repeat(1 << 20)).unwrap();
+    let mut command = home.command(&["fn", "call", "echo", "@long"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The script is larger than a pipe.
+    // The answer is larger than a pipe.
     let mut first = [0; 16];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -1,0 +1,55 @@
+//! Commands that go on: what is told as it happens.
+
+use serde_json::Value;
+
+use crate::kit::{Home, Process};
+
+/// Lines of a watch until one that is wanted.
+fn until(watch: &mut Process, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line: Value = serde_json::from_str(&watch.line()).unwrap();
+        if wanted(&line) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_told_as_it_happens_with_its_reason() {
+    let home = Home::new();
+    let _ann = home.start("ann", &[]);
+    let mut events = Process::spawn(&mut home.command(&["events", "watch", "-o", "jsonl"]));
+    let follow = ["log", "tail", "--follow", "--contains", "failed", "-o", "jsonl"];
+    let mut log = Process::spawn(&mut home.command(&follow));
+    let ben = home.start("ben", &[]);
+    let joined = until(&mut events, |event| event["event"] == "joined");
+    assert_eq!((joined["node"]["name"].as_str(), joined["reason"].as_str()), (Some("ben"), None));
+    // Without a word.
+    drop(ben);
+    let failed = until(&mut events, |event| event["event"] == "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the link broke"), "{failed}");
+    let seen = home.json(&["node", "show", "ben"]);
+    assert_eq!((seen["node"]["status"].as_str(), seen["node"]["reason"].as_str()), (Some("failed"), Some(reason)));
+    let line = until(&mut log, |_| true);
+    assert!(line["level"] == "warn" && line.to_string().contains("ben"), "{line}");
+    // They end with the node.
+    home.run(&["node", "leave"]);
+    for watch in [events, log] {
+        let (code, _, error) = watch.rest();
+        assert_eq!((code, error.as_str()), (Some(0), "ann has left\n"));
+    }
+}
+
+#[test]
+fn a_call_ends_with_its_command() {
+    let home = Home::new();
+    let _ann = home.start("ann", &[]);
+    let running = || home.json(&["node", "show"])["resources"]["calls"].as_u64().unwrap();
+    let idle = running();
+    let call = Process::spawn(&mut home.command(&["fn", "call", "demo.sleep", "60000"]));
+    home.eventually("the function runs", || running() > idle);
+    call.signal(rustix::process::Signal::INT);
+    home.eventually("it is cancelled", || running() == idle);
+    assert_eq!(call.rest().0, None, "it ends by the signal, which a shell tells as 130");
+}
