@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    os::unix::process::ExitStatusExt,
     pin::pin,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -25,6 +26,8 @@ use crate::{
 
 /// How long a child may take to leave before it is killed.
 const LEAVE_MAX: Duration = Duration::from_secs(10);
+/// SIGTERM, with which they are told to leave.
+const TERMINATED: i32 = rustix::process::Signal::TERM.as_raw();
 /// How often one child is started again.
 const RESTARTS_MAX: u32 = 5;
 /// The pause before the first of these; it doubles with each.
@@ -151,14 +154,18 @@ impl<'a> Laboratory<'a> {
             Some(Said::Ended { place, status }) => {
                 self.alive.remove(&place);
                 self.failed |= !status.as_ref().is_ok_and(ExitStatus::success);
-                let told = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                self.screen.note(&format!("{} has ended: {told}", name(place)));
+                self.tell_end(place, &status);
                 self.again(place);
                 Ok(())
             }
             Some(Said::Again { place }) => self.start(place),
             None => Ok(()),
         }
+    }
+
+    fn tell_end(&self, place: usize, status: &std::io::Result<ExitStatus>) {
+        let told = status.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        self.screen.note(&format!("{} has ended: {told}", name(place)));
     }
 
     /// Starts a child again in a while, unless that was done too often.
@@ -199,7 +206,13 @@ impl<'a> Laboratory<'a> {
         while !self.alive.is_empty() {
             match timeout(patience.saturating_duration_since(Instant::now()), self.heard.recv()).await {
                 Ok(Some(Said::Line { place, error, text })) => self.show(place, error, &text)?,
-                Ok(Some(Said::Ended { place, .. })) => drop(self.alive.remove(&place)),
+                Ok(Some(Said::Ended { place, status })) => {
+                    self.alive.remove(&place);
+                    // Who does not listen to the signal that it was sent ends by it, as it should.
+                    if !status.as_ref().is_ok_and(|status| status.success() || status.signal() == Some(TERMINATED)) {
+                        self.tell_end(place, &status);
+                    }
+                }
                 Ok(Some(Said::Again { .. })) => {}
                 Ok(None) | Err(_) => break,
             }

@@ -7,6 +7,7 @@ use crate::{
     arguments::{Globals, Ls, Node, Status},
     client::{Client, segment},
     failure::Failure,
+    options,
     screen::Screen,
     table::{Cell, Grid},
     target,
@@ -169,6 +170,12 @@ fn forget(which: &str, client: &Client, screen: &Screen) -> Result<(), Failure> 
 pub(crate) fn ticket(client: &Client, screen: &Screen) -> Result<(), Failure> {
     let own = client.get("/self", &[])?;
     let ticket = own["ticket"].as_str().unwrap_or_default();
+    let mut addresses = own["node"]["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    if addresses.all(options::is_loopback) {
+        screen.note(
+            "it is good on this machine only, since its node listens nowhere else: see `guthi node start --help`",
+        );
+    }
     screen.say(&plain(ticket), &json!({"ticket": ticket, "node": own["node"]["id"], "name": own["node"]["name"]}))
 }
 

@@ -48,6 +48,8 @@ fn the_oldest_node_is_asked_and_any_other_by_its_names() {
     let (code, error) = home.refused(&["node", "leave"]);
     assert!(code == 2 && error.contains("several nodes"), "{error}");
 
+    let (_, note) = home.refused(&["ticket"]);
+    assert!(note.contains("this machine only"), "a ticket that leads nowhere else says so: {note}");
     let told = home.command(&["node", "ls", "-v"]).output().unwrap();
     assert!(String::from_utf8(told.stderr).unwrap().starts_with("asking ann ("));
     drop(foreign);

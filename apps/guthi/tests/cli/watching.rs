@@ -49,7 +49,8 @@ fn a_call_ends_with_its_command() {
     let idle = running();
     let call = Process::spawn(&mut home.command(&["fn", "call", "demo.sleep", "60000"]));
     home.eventually("the function runs", || running() > idle);
-    call.signal(rustix::process::Signal::INT);
+    // Ctrl-C does the same, unless whoever started this test ignores it.
+    call.signal(rustix::process::Signal::TERM);
     home.eventually("it is cancelled", || running() == idle);
-    assert_eq!(call.rest().0, None, "it ends by the signal, which a shell tells as 130");
+    assert_eq!(call.rest().0, None, "it ends by the signal");
 }
