@@ -1,6 +1,6 @@
 use std::{fmt, future::IntoFuture, pin::pin, sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{TryFutureExt, future::BoxFuture};
 use guthi_core::wire::id::NodeId;
 use tokio::time::Instant;
 
@@ -37,19 +37,17 @@ pub(crate) struct Options {
     pub(crate) on: Option<NodeId>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) attempts: u32,
-    pub(crate) trace: Option<Trace>,
 }
 
-impl Options {
-    fn of(node: &Node) -> Self {
-        Self { on: None, deadline: Some(DEADLINE), attempts: 1, trace: node.trace() }
+impl Default for Options {
+    fn default() -> Self {
+        Self { on: None, deadline: Some(DEADLINE), attempts: 1 }
     }
 }
 
 impl<F: Function> Call<F> {
     pub(crate) fn new(node: Node, arguments: F::Arguments) -> Self {
-        let options = Options::of(&node);
-        Self { node, arguments, options, on_progress: OnProgress::default() }
+        Self { node, arguments, options: Options::default(), on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -76,7 +74,7 @@ impl<F: Function> Call<F> {
     /// Makes it a part of a trace. Within a function that runs for a traced call, those made through
     /// [`Context::node`](crate::Context::node) are part of the same one anyway.
     pub fn trace(mut self, trace: Trace) -> Self {
-        self.options.trace = Some(trace).filter(Trace::is_one);
+        self.node = self.node.within(Some(trace).filter(Trace::is_one));
         self
     }
 
@@ -115,8 +113,8 @@ impl<F: Function> Call<F> {
         let mut payload = Vec::new();
         encode_into(&self.arguments, &mut payload)
             .map_err(|error| CallError::InvalidArguments { function: function(), message: error.to_string() })?;
-        let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE);
-        let (node, output) = carry_out(router, order, self.on_progress).await?;
+        let order = order(F::NAME, types, Format::Postcard, &payload, self.options, F::ONCE).within(self.node.trace());
+        let (node, output) = carry_out(router, &order, self.on_progress).await?;
         let value = decode(F::NAME, &output);
         router.executor().spare().give(output);
         Ok((node, value?))
@@ -128,7 +126,7 @@ impl<F: Function> IntoFuture for Call<F> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.with_node().await.map(|(_, output)| output) })
+        Box::pin(self.with_node().map_ok(|(_, output)| output))
     }
 }
 
@@ -148,8 +146,7 @@ pub struct NamedCall {
 
 impl NamedCall {
     pub(crate) fn new(node: Node, name: String, arguments: serde_json::Value) -> Self {
-        let options = Options::of(&node);
-        Self { node, name, arguments, options, on_progress: OnProgress::default() }
+        Self { node, name, arguments, options: Options::default(), on_progress: OnProgress::default() }
     }
 
     /// Runs it on this node, and on no other.
@@ -173,7 +170,7 @@ impl NamedCall {
     /// Makes it a part of a trace. Within a function that runs for a traced call, those made through
     /// [`Context::node`](crate::Context::node) are part of the same one anyway.
     pub fn trace(mut self, trace: Trace) -> Self {
-        self.options.trace = Some(trace).filter(Trace::is_one);
+        self.node = self.node.within(Some(trace).filter(Trace::is_one));
         self
     }
 
@@ -198,8 +195,8 @@ impl NamedCall {
         let once = router.is_once(&self.name);
         let payload = self.arguments.to_string().into_bytes();
         let types = Arc::new(Types::default());
-        let order = order(&self.name, types, Format::Json, &payload, self.options, once);
-        let (node, output) = carry_out(router, order, self.on_progress).await?;
+        let order = order(&self.name, types, Format::Json, &payload, self.options, once).within(self.node.trace());
+        let (node, output) = carry_out(router, &order, self.on_progress).await?;
         let value = serde_json::from_slice(&output).map_err(|error| unreadable(&self.name, &error))?;
         Ok((node, value))
     }
@@ -210,7 +207,7 @@ impl IntoFuture for NamedCall {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.with_node().await.map(|(_, output)| output) })
+        Box::pin(self.with_node().map_ok(|(_, output)| output))
     }
 }
 
@@ -230,7 +227,7 @@ fn order<'a>(
         on: options.on,
         deadline: options.deadline.map(|deadline| Instant::now() + deadline),
         attempts: if once { 1 } else { options.attempts },
-        trace: options.trace,
+        trace: None,
         listener: None,
     }
 }
@@ -245,13 +242,25 @@ impl fmt::Debug for OnProgress {
     }
 }
 
-/// Runs a call to its end, and tells meanwhile how far it is.
+/// Runs a call to its end.
 async fn carry_out(
     router: &Router,
-    mut order: Order<'_>,
+    order: &Order<'_>,
     OnProgress(react): OnProgress,
 ) -> Result<(NodeId, Vec<u8>), CallError> {
-    let Some(mut react) = react else { return router.call(&order).await };
+    match react {
+        None => router.call(order).await,
+        // Boxed, so that who does not ask need not carry it about.
+        Some(react) => Box::pin(listen(router, order.clone(), react)).await,
+    }
+}
+
+/// Runs a call to its end, and tells meanwhile how far it is.
+async fn listen(
+    router: &Router,
+    mut order: Order<'_>,
+    mut react: impl FnMut(f32),
+) -> Result<(NodeId, Vec<u8>), CallError> {
     let (listener, mut shares) = Listener::new();
     order.listener = Some(listener);
     let mut call = pin!(router.call(&order));

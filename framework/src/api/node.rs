@@ -42,7 +42,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 pub struct Node {
     inner: Arc<Inner>,
     /// What calls through this clone belong to, unless they say otherwise.
-    trace: Option<Trace>,
+    /// Few handles have one, so it is behind a pointer.
+    trace: Option<Arc<Trace>>,
 }
 
 /// What the clones of a [`Node`] share.
@@ -81,11 +82,11 @@ impl Node {
 
     /// The same, for calls that belong to that trace.
     pub(crate) fn within(self, trace: Option<Trace>) -> Self {
-        Self { trace, ..self }
+        Self { trace: trace.map(Arc::new), ..self }
     }
 
-    pub(crate) const fn trace(&self) -> Option<Trace> {
-        self.trace
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        self.trace.as_deref().copied()
     }
 
     /// The node's identity.

@@ -89,6 +89,11 @@ impl Origin {
         tracing::info_span!("call", request = self.request, function, from = self.caller.short(), %trace)
     }
 
+    /// Runs a function in that.
+    fn within<T>(&self, function: &str, run: impl FnOnce() -> T) -> T {
+        if self.trace.is_none() { run() } else { self.span(function).in_scope(run) }
+    }
+
     pub(crate) fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
@@ -205,7 +210,7 @@ impl Executor {
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let context = Context::new(self.clone(), origin, None, None);
-        let result = origin.span(function).in_scope(|| guarded(|| run(&context, input, output)));
+        let result = origin.within(function, || guarded(|| run(&context, input, output)));
         self.meters.answered(result.as_ref().copied());
         result
     }

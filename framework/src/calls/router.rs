@@ -78,6 +78,11 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
+    /// The same, as a part of that trace.
+    pub(crate) fn within(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
     /// What its call frame says of it.
     fn flags(&self) -> u16 {
         let progress = if self.listener.is_some() { flags::PROGRESS } else { 0 };
@@ -148,12 +153,14 @@ impl Router {
 
     fn count(&self, order: &Order<'_>, took: Duration, error: Option<&CallError>) {
         let meters = self.executor.meters();
-        let meter = match (&order.types.meter, error) {
-            (Some(meter), _) => meter.clone(),
-            (None, None) => meters.of(order.name),
+        if let Some(meter) = &order.types.meter {
+            return meter.note(took, error.is_none());
+        }
+        let meter = match error {
+            None => meters.of(order.name),
             // Any text can be a name; where it certainly did not run, it may be that of nothing.
-            (None, Some(error)) if error.outcome() == Outcome::NotApplied => meters.of_known(order.name),
-            (None, Some(_)) => meters.of(order.name),
+            Some(error) if error.outcome() == Outcome::NotApplied => meters.of_known(order.name),
+            Some(_) => meters.of(order.name),
         };
         meter.note(took, error.is_none());
     }
