@@ -51,7 +51,7 @@ fn functions() -> Functions {
 
 /// Opens the page of a node as its owner does.
 pub(crate) async fn open(browser: &Browser, seen: &Seen) {
-    browser.open(&seen.dashboard.url()).await;
+    browser.open(seen.dashboard.url()).await;
     browser.until("[data-role=count]", |text| text.contains("alive")).await;
 }
 

@@ -144,6 +144,19 @@ async fn events_are_kept_with_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_came_before_the_dashboard_is_told_once() {
+    let first = Served::new().await;
+    let _ben = first.home.node(Functions::none()).name("ben").start().await.unwrap();
+    first.node.wait_for(2).await.unwrap();
+    let dashboard = guthi_dashboard::Dashboard::serve(&first.node, "127.0.0.1:0").await.unwrap();
+    let late = Served { dashboard, ..first };
+    eventually_async("it is told", async || !items(&late.get("/api/v1/events")).is_empty()).await;
+    let events = items(&late.get("/api/v1/events"));
+    let texts: Vec<_> = events.iter().map(|event| event["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["ben has joined"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logs_of_all_come_in_the_order_of_time() {
     use tracing_subscriber::prelude::*;
 
