@@ -17,6 +17,9 @@ use crate::{
 /// Sockets that may be open at once.
 pub(crate) const SOCKETS_MAX: usize = 32;
 
+/// Events that are kept.
+const EVENTS_MAX: usize = 10_000;
+
 /// A node and those who look at it.
 pub(crate) struct App {
     pub(crate) node: Node,
@@ -45,7 +48,7 @@ impl App {
             gate,
             url,
             began: SystemTime::now(),
-            events: Arc::default(),
+            events: Arc::new(Ring::new(EVENTS_MAX)),
             topics: Topics::default(),
             history: Arc::default(),
             load: OwnLoad::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -23,7 +23,7 @@ const SOCKET: &str = "/api/v1/stream";
 
 /// Lets a request through to its route, or answers it.
 pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let is_secret = is_secret(request.uri().path());
+    let is_secret = is_secret(&request);
     let mut answer = match check(&app.gate, &request) {
         Ok(Pass::Open) => next.run(request).await,
         Ok(Pass::In(entry)) => {
@@ -77,7 +77,7 @@ fn check(gate: &Gate, request: &Request) -> Result<Pass, Refusal> {
     {
         return Ok(Pass::Start(secret));
     }
-    if is_harmless && !is_secret(path) {
+    if is_harmless && !is_secret(request) {
         return Ok(Pass::Open);
     }
     match entry(gate, headers) {
@@ -87,9 +87,13 @@ fn check(gate: &Gate, request: &Request) -> Result<Pass, Refusal> {
     }
 }
 
-/// Whether a path is more than a file of the page, which anybody could read in the program itself, or how the node is.
-fn is_secret(path: &str) -> bool {
-    path.starts_with("/api/") || path == "/metrics"
+/// Whether it is for more than a file of the page, which anybody could read in the program itself, or how the node is.
+/// What has a route is secret unless it is named here.
+fn is_secret(request: &Request) -> bool {
+    match request.extensions().get::<MatchedPath>() {
+        Some(route) => route.as_str() != "/healthz",
+        None => request.uri().path().starts_with("/api/"),
+    }
 }
 
 /// Whom the request is for: the one `Host` header, and what the request line says must not say otherwise.

@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 
 use super::refusal::Refusal;
 
-/// How long a body may take to arrive.
-pub(crate) const BODY_PATIENCE: Duration = Duration::from_secs(30);
-/// What a call may carry, and everything else.
+/// What a call may carry, and how long it may take to arrive.
 const CALL_BYTES_MAX: usize = 64 * 1024 * 1024;
+const CALL_PATIENCE: Duration = Duration::from_secs(60);
+/// The same of everything else.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A small body of JSON; no body is `{}`.
 pub(crate) struct Input<T>(pub(crate) T);
@@ -33,7 +34,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        read(request, BODY_BYTES_MAX).await.map(Self)
+        read(request, BODY_BYTES_MAX, BODY_PATIENCE).await.map(Self)
     }
 }
 
@@ -41,7 +42,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for CallInput<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        read(request, CALL_BYTES_MAX).await.map(Self)
+        read(request, CALL_BYTES_MAX, CALL_PATIENCE).await.map(Self)
     }
 }
 
@@ -63,19 +64,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
+async fn read<T: DeserializeOwned>(request: Request, limit: usize, patience: Duration) -> Result<T, Refusal> {
     let too_large = || Refusal::new("too_large", format!("a body may have {limit} bytes here"));
     let length = request.headers().get(axum::http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let body = tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(request.into_body(), limit)).await;
+    let body = tokio::time::timeout(patience, axum::body::to_bytes(request.into_body(), limit)).await;
     let body: Bytes = match body {
         Ok(Ok(body)) => body,
         Ok(Err(error)) if is_too_long(&error) => return Err(too_large()),
         Ok(Err(error)) => return Err(Refusal::bad_request(format!("the body breaks off: {error}"))),
-        Err(_) => return Err(Refusal::new("slow_request", format!("the body took longer than {BODY_PATIENCE:?}"))),
+        Err(_) => return Err(Refusal::new("slow_request", format!("the body took longer than {patience:?}"))),
     };
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     serde_json::from_slice(text).map_err(|error| Refusal::bad_request(format!("the body cannot be read: {error}")))

@@ -34,9 +34,8 @@ impl OwnLoad {
     }
 
     pub(super) fn set(&self, known: &Known) {
-        // The call that asks is one of them.
-        let calls = known.calls.saturating_sub(1);
-        let load = Load { cpu: known.cpu_usage.map(percent), memory: Some(percent(known.memory_load)), calls };
+        let (cpu, memory) = (known.cpu_usage.map(percent), Some(percent(known.memory_load)));
+        let load = Load { cpu, memory, calls: known.calls };
         *self.0.lock() = Some((Instant::now(), load));
     }
 }

@@ -56,33 +56,40 @@ impl<'a> SeesAnswer<'a> {
 pub(crate) fn sees(node: &Node) -> Sees {
     let members: Vec<_> = node.members().into_iter().take(MEMBERS_MAX).map(|member| (member.id, member.name)).collect();
     let peers: HashMap<NodeId, Peer> = node.peers().into_iter().map(|peer| (peer.id, peer)).collect();
-    let own = |of: NodeId| peers.get(&of).map(|peer| peer.status == Status::Alive);
-    let hears = |observer: NodeId, of: NodeId| match () {
-        () if observer == of => None,
-        () if observer == node.id() => own(of),
-        () => peers.get(&observer).and_then(|peer| peer.hears.as_ref()).map(|heard| heard.contains(&of)),
+    let places: HashMap<NodeId, usize> = members.iter().zip(0..).map(|((id, _), place)| (*id, place)).collect();
+    let own = || members.iter().map(|(of, _)| peers.get(of).map(|peer| peer.status == Status::Alive)).collect();
+    let told = |heard: &Vec<NodeId>| {
+        let mut row = vec![Some(false); members.len()];
+        heard.iter().filter_map(|of| places.get(of)).for_each(|&place| row[place] = Some(true));
+        row
     };
-    matrix(&members, hears)
+    let row = |(observer, _): &(NodeId, String)| match peers.get(observer) {
+        _ if *observer == node.id() => own(),
+        Some(Peer { hears: Some(heard), .. }) => told(heard),
+        _ => vec![None; members.len()],
+    };
+    let rows = members.iter().map(row).collect();
+    matrix(&members, rows)
 }
 
-fn matrix(members: &[(NodeId, String)], hears: impl Fn(NodeId, NodeId) -> Option<bool>) -> Sees {
-    let seat = |(id, name): &(NodeId, String)| Seat { id: id.to_string(), short: id.short(), name: name.clone() };
-    let row = |(observer, _): &(NodeId, String)| Row {
-        observer: observer.to_string(),
-        sees: members.iter().map(|(of, _)| hears(*observer, *of)).collect(),
-    };
+/// Rows and columns are the members in their order.
+fn matrix(members: &[(NodeId, String)], mut rows: Vec<Vec<Option<bool>>>) -> Sees {
+    let node = |(id, name): &(NodeId, String)| Seat { id: id.to_string(), short: id.short(), name: name.clone() };
+    let nodes: Vec<_> = members.iter().map(node).collect();
+    rows.iter_mut().enumerate().for_each(|(place, row)| row[place] = None);
     let mut disagreements = Vec::new();
-    for (deaf, deaf_name) in members {
-        for (heard, heard_name) in members {
-            if hears(*deaf, *heard) == Some(false) && hears(*heard, *deaf) == Some(true) {
-                let text = format!(
-                    "{deaf_name} does not hear {heard_name}, and {heard_name} hears {deaf_name}: a one-way link?"
-                );
-                disagreements.push(Disagreement { a: deaf.to_string(), b: heard.to_string(), text });
+    for (a, deaf) in nodes.iter().enumerate() {
+        for (b, heard) in nodes.iter().enumerate() {
+            if rows[a][b] == Some(false) && rows[b][a] == Some(true) {
+                let (a, b) = (&deaf.name, &heard.name);
+                let text = format!("{a} does not hear {b}, and {b} hears {a}: a one-way link?");
+                disagreements.push(Disagreement { a: deaf.id.clone(), b: heard.id.clone(), text });
             }
         }
     }
-    Sees { nodes: members.iter().map(seat).collect(), rows: members.iter().map(row).collect(), disagreements }
+    let row = |(seat, sees): (&Seat, Vec<_>)| Row { observer: seat.id.clone(), sees };
+    let rows = nodes.iter().zip(rows).map(row).collect();
+    Sees { nodes, rows, disagreements }
 }
 
 #[cfg(test)]
@@ -94,11 +101,8 @@ mod tests {
         let member = |byte, name: &str| (NodeId([byte; 32]), name.to_owned());
         let members = [member(1, "ann"), member(2, "ben"), member(3, "cat")];
         let (ben, cat) = (members[1].0, members[2].0);
-        let sees = matrix(&members, |observer, of| match (observer, of) {
-            _ if observer == of => None,
-            _ if observer == members[0].0 => None,
-            _ => Some((observer, of) != (ben, cat)),
-        });
+        let rows = vec![vec![None; 3], vec![Some(true), Some(true), Some(false)], vec![Some(true); 3]];
+        let sees = matrix(&members, rows);
         assert_eq!(sees.rows[1].sees, [Some(true), None, Some(false)]);
         let [told] = &sees.disagreements[..] else { panic!("{sees:?}") };
         assert_eq!((&told.a, &told.b), (&ben.to_string(), &cat.to_string()));

@@ -14,11 +14,14 @@ use crate::{
     json::{self, LineRow},
 };
 
-/// How often nodes are asked for new lines.
+/// How often nodes are asked for new lines, if they are few; and how many are asked in a second, if not.
 const PAUSE: Duration = Duration::from_secs(1);
+const ASKED_MAX: usize = 16;
 /// Lines of each node at the start, and later at once.
 const FIRST: u32 = 200;
 const LATER: u32 = 1000;
+/// Lines that sockets may be behind.
+const KEPT_MAX: usize = 2000;
 
 /// The log of a node, or of all, as one.
 pub(super) struct Follower<'a> {
@@ -32,14 +35,15 @@ pub(super) struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     pub(super) fn new(app: &'a Arc<App>, whose: &'a str, level: Level) -> Self {
-        Self { app, whose, level, read: HashMap::new(), ring: Arc::default() }
+        Self { app, whose, level, read: HashMap::new(), ring: Arc::new(Ring::new(KEPT_MAX)) }
     }
 
     pub(super) async fn follow(mut self, states: &States) {
         loop {
             let errors = self.look().await;
             publish(states, Some(State::Tail { ring: self.ring.clone(), upto: self.ring.last(), errors }));
-            tokio::time::sleep(PAUSE).await;
+            let pauses = u32::try_from(self.read.len().div_ceil(ASKED_MAX)).unwrap_or(1).max(1);
+            tokio::time::sleep(PAUSE * pauses).await;
         }
     }
 

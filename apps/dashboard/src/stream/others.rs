@@ -68,7 +68,7 @@ async fn controls(app: &App) -> Vec<(String, Control)> {
 async fn link((name, control): (String, Control)) -> Option<Other> {
     let url = tokio::time::timeout(PATIENCE, invite(&control)).await.ok()??;
     // A link that leads elsewhere is none of that dashboard's.
-    url.starts_with(&control.url).then_some(Other { name, url })
+    url.starts_with(&format!("{}/?t=", control.url)).then_some(Other { name, url })
 }
 
 /// Asks another dashboard for a link. It is on this machine, so there is nobody on the way.

@@ -7,12 +7,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-/// Things that are kept.
-const KEPT_MAX: usize = 10_000;
-
-/// The last 10,000 of what was pushed, as JSON, numbered from 1.
+/// The last so many of what was pushed, as JSON, numbered from 1.
 #[derive(Debug)]
 pub(crate) struct Ring {
+    kept_max: usize,
     kept: Mutex<VecDeque<Arc<Kept>>>,
     last: watch::Sender<u64>,
 }
@@ -23,19 +21,17 @@ pub(crate) struct Kept {
     pub(crate) json: Box<RawValue>,
 }
 
-impl Default for Ring {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), last: watch::Sender::new(0) }
-    }
-}
-
 impl Ring {
+    pub(crate) fn new(kept_max: usize) -> Self {
+        Self { kept_max, kept: Mutex::default(), last: watch::Sender::new(0) }
+    }
+
     /// Adds what is made with its number.
     pub(crate) fn push<T: Serialize>(&self, make: impl FnOnce(u64) -> T) {
         let mut kept = self.kept.lock();
         let seq = *self.last.borrow() + 1;
         let Ok(json) = serde_json::value::to_raw_value(&make(seq)) else { return };
-        if kept.len() == KEPT_MAX {
+        if kept.len() == self.kept_max {
             kept.pop_front();
         }
         kept.push_back(Arc::new(Kept { seq, json }));
@@ -78,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_is_no_longer_kept_is_a_gap() {
-        let ring = Ring::default();
+        const KEPT_MAX: usize = 100;
+        let ring = Ring::new(KEPT_MAX);
         assert_eq!(ring.after(0).map(|kept| kept.len()), Some(0));
         (0..KEPT_MAX + 5).for_each(|_| ring.push(|seq| seq));
         let last = KEPT_MAX as u64 + 5;

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_missed_some_gets_a_snapshot() {
-        let ring = Arc::new(Ring::default());
+        let ring = Arc::new(Ring::new(10_000));
         let state = || State::Tail { ring: ring.clone(), upto: ring.last(), errors: None };
         let first = state();
         ring.push(|seq| seq);

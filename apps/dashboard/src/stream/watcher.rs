@@ -27,7 +27,7 @@ pub(super) type States = watch::Sender<Option<State>>;
 pub(crate) async fn watch(app: &Arc<App>, topic: &Topic, states: &States) {
     match topic {
         Topic::Nodes => nodes(app, states).await,
-        Topic::View => again(app, states, SLOW_LOOK, || State::value(&json::view(&app.node))).await,
+        Topic::View => view(app, states).await,
         Topic::Sees => sees(app, states).await,
         Topic::Events => events(app, states).await,
         Topic::Resources => resources(app, states).await,
@@ -57,6 +57,17 @@ async fn nodes(app: &Arc<App>, states: &States) {
         publish(states, Some(State::Table(Arc::new(entries))));
         wake.next().await;
     }
+}
+
+async fn view(app: &Arc<App>, states: &States) {
+    let mut told = None;
+    let look = || {
+        let view = app.node.view();
+        let is_news = told.as_ref() != Some(&view);
+        told = Some(view);
+        if is_news { State::value(&json::view(&app.node)) } else { None }
+    };
+    again(app, states, SLOW_LOOK, look).await;
 }
 
 async fn sees(app: &Arc<App>, states: &States) {

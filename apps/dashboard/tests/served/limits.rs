@@ -31,6 +31,13 @@ async fn bodies_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let served = Served::new().await;
+    let ask = served.ask("POST", "/api/v1/nodes/connect").bearer(served.token()).header("Content-Length", "10");
+    crate::kit::Answer::read(ask.begin()).is_error(408, "slow_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heads_are_bounded_in_bytes_and_time() {
     let served = Served::new().await;
     let ask = served.ask("GET", "/healthz").header("X-Large", &"x".repeat(100_000));
