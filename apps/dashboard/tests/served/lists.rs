@@ -148,7 +148,7 @@ async fn who_came_before_the_dashboard_is_told_once() {
     let first = Served::new().await;
     let _ben = first.home.node(Functions::none()).name("ben").start().await.unwrap();
     first.node.wait_for(2).await.unwrap();
-    let dashboard = guthi_dashboard::Dashboard::serve(&first.node, "127.0.0.1:0").await.unwrap();
+    let dashboard = Dashboard::serve(&first.node, "127.0.0.1:0").await.unwrap();
     let late = Served { dashboard, ..first };
     eventually_async("it is told", async || !items(&late.get("/api/v1/events")).is_empty()).await;
     let events = items(&late.get("/api/v1/events"));
