@@ -30,19 +30,21 @@ pub(super) struct Follower<'a> {
     level: Level,
     /// How far each was read.
     read: HashMap<NodeId, u64>,
+    /// How many were asked last, whether they keep a log or not.
+    asked: usize,
     ring: Arc<Ring>,
 }
 
 impl<'a> Follower<'a> {
     pub(super) fn new(app: &'a Arc<App>, whose: &'a str, level: Level) -> Self {
-        Self { app, whose, level, read: HashMap::new(), ring: Arc::new(Ring::new(KEPT_MAX)) }
+        Self { app, whose, level, read: HashMap::new(), asked: 0, ring: Arc::new(Ring::new(KEPT_MAX)) }
     }
 
     pub(super) async fn follow(mut self, states: &States) {
         loop {
             let errors = self.look().await;
             publish(states, Some(State::Tail { ring: self.ring.clone(), upto: self.ring.last(), errors }));
-            let pauses = u32::try_from(self.read.len().div_ceil(ASKED_MAX)).unwrap_or(1).max(1);
+            let pauses = u32::try_from(self.asked.div_ceil(ASKED_MAX)).unwrap_or(u32::MAX).max(1);
             tokio::time::sleep(PAUSE * pauses).await;
         }
     }
@@ -52,6 +54,7 @@ impl<'a> Follower<'a> {
         let whose = json::whose(&self.app.node, Some(self.whose)).unwrap_or_default();
         self.read.retain(|node, _| whose.contains(node));
         let whom: Vec<_> = whose.into_iter().map(|node| (node, self.read.get(&node).copied())).collect();
+        self.asked = whom.len();
         let limit = if self.read.is_empty() { FIRST } else { LATER };
         let query = LogQuery { level: self.level, limit, ..LogQuery::default() };
         let (mut lines, mut errors) = (Vec::new(), Vec::new());
