@@ -8,3 +8,4 @@ mod openapi;
 mod others;
 mod security;
 mod stream;
+mod tls;
