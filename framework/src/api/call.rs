@@ -89,7 +89,7 @@ impl<F: Function> Call<F> {
 
     /// Makes the call, and tells with the result which node ran the function.
     ///
-    /// ```no_run
+    /// ```no_run,standalone_crate
     /// # use guthi::prelude::*;
     /// # #[guthi::function]
     /// # fn square(n: u64) -> u64 { n * n }
