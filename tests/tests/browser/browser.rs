@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -12,12 +13,16 @@ use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand}
 use guthi_tests::cluster::HANG;
 use serde_json::{Value, json};
 
+/// How long a browser may take to end.
+const ENDING_MAX: Duration = Duration::from_secs(10);
 const NEEDS: &str = "these tests need chromium and chromedriver: on Debian, apt-get install chromium chromium-driver";
 
 /// A browser with one window, and the program that tells it what to do. Both end with this.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     driver: Child,
+    port: u16,
+    session: String,
 }
 
 impl Browser {
@@ -53,7 +58,9 @@ impl Browser {
         let Value::Object(capabilities) = capabilities else { unreachable!("it is one") };
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await;
-        Self { client: client.expect("the browser starts"), driver }
+        let client = client.expect("the browser starts");
+        let session = client.session_id().await.expect("it answers").expect("it has a session");
+        Self { client, driver, port, session }
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -125,9 +132,20 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends the browser too.
+        // The browser outlives a driver that is killed: it is told first.
+        let _ = self.end();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Ends the session and with it the browser, from wherever this is dropped: nothing here waits for a runtime.
+    fn end(&self) -> std::io::Result<()> {
+        let mut driver = TcpStream::connect(("127.0.0.1", self.port))?;
+        driver.set_read_timeout(Some(ENDING_MAX))?;
+        write!(driver, "DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", self.session)?;
+        driver.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 
