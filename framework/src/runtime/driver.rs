@@ -310,10 +310,12 @@ impl Driver {
                 catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
             ) => {}
             engine::Event::Membership(event) => self.membership_event(event),
+            engine::Event::Mutex(_) => {}
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
             engine::Event::Packet {
-                packet: Packet::Detector(_) | Packet::Membership(_) | Packet::Catalog(_), ..
+                packet: Packet::Detector(_) | Packet::Membership(_) | Packet::Catalog(_) | Packet::Mutex(_),
+                ..
             } => {
                 unreachable!("the engine gives these to their machines")
             }

@@ -56,7 +56,7 @@ pub(super) fn note(event: &engine::Event, counts: &DriverCounts) {
         engine::Event::Detector(event) => detector(event, &counts.detector),
         engine::Event::Membership(event) => membership(event, &counts.membership),
         engine::Event::Catalog(event) => catalog(event, &counts.catalog),
-        engine::Event::Packet { .. } => {}
+        engine::Event::Mutex(_) | engine::Event::Packet { .. } => {}
     }
 }
 

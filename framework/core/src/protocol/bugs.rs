@@ -59,6 +59,36 @@ pub enum Bug {
     StragglerForgotten,
     /// Membership: a refused ballot is repeated instead of raised.
     RefusalIgnored,
+    /// Mutex: a request counts only if it is the one after the last that was served.
+    NextRequestOnly,
+    /// Mutex: a token is taken however often it was passed on.
+    PassIgnored,
+    /// Mutex: a token is made although others have perhaps brought one.
+    ReportsUnwanted,
+    /// Mutex: a token of an earlier view is taken.
+    OldTokenTaken,
+    /// Mutex: a guard is handed out without a lease.
+    GrantUnchecked,
+    /// Mutex: a token is made before the excluded have lost theirs.
+    MadeTooEarly,
+    /// Mutex: an idle token is kept when its view ends.
+    IdleTokenSurvives,
+    /// Mutex: who passes a token on although its tasks wait does not queue for them.
+    WaitersLeftBehind,
+    /// Mutex: the guards of a parked token are not counted.
+    FenceForgotten,
+    /// Mutex: a guard that has ended gives back the one after it.
+    AnyGuardReleases,
+    /// Mutex: a late answer counts for the next try.
+    BusyUnnumbered,
+    /// Mutex: a try is remembered like a request.
+    TryQueued,
+    /// Mutex: nobody is told that the holder before died.
+    DeathUntold,
+    /// Mutex: as long as tasks of its own wait, a token is not passed on.
+    LocalTasksFirst,
+    /// Mutex: a guard that came into the view is not reported.
+    GuardUnreported,
     /// Detector: silence is not noticed while the link looks healthy.
     SilenceIgnored,
     /// Detector: a stall of this process is blamed on its peers.
@@ -67,7 +97,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 43] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -94,6 +124,21 @@ impl Bug {
         Self::EpochNotWritten,
         Self::StragglerForgotten,
         Self::RefusalIgnored,
+        Self::NextRequestOnly,
+        Self::PassIgnored,
+        Self::ReportsUnwanted,
+        Self::OldTokenTaken,
+        Self::GrantUnchecked,
+        Self::MadeTooEarly,
+        Self::IdleTokenSurvives,
+        Self::WaitersLeftBehind,
+        Self::FenceForgotten,
+        Self::AnyGuardReleases,
+        Self::BusyUnnumbered,
+        Self::TryQueued,
+        Self::DeathUntold,
+        Self::LocalTasksFirst,
+        Self::GuardUnreported,
         Self::SilenceIgnored,
         Self::StallBlamedOnPeers,
     ];
@@ -128,6 +173,21 @@ impl Bug {
             Self::EpochNotWritten => "epoch-not-written",
             Self::StragglerForgotten => "straggler-forgotten",
             Self::RefusalIgnored => "refusal-ignored",
+            Self::NextRequestOnly => "next-request-only",
+            Self::PassIgnored => "pass-ignored",
+            Self::ReportsUnwanted => "reports-unwanted",
+            Self::OldTokenTaken => "old-token-taken",
+            Self::GrantUnchecked => "grant-unchecked",
+            Self::MadeTooEarly => "made-too-early",
+            Self::IdleTokenSurvives => "idle-token-survives",
+            Self::WaitersLeftBehind => "waiters-left-behind",
+            Self::FenceForgotten => "fence-forgotten",
+            Self::AnyGuardReleases => "any-guard-releases",
+            Self::BusyUnnumbered => "busy-unnumbered",
+            Self::TryQueued => "try-queued",
+            Self::DeathUntold => "death-untold",
+            Self::LocalTasksFirst => "local-tasks-first",
+            Self::GuardUnreported => "guard-unreported",
             Self::SilenceIgnored => "silence-ignored",
             Self::StallBlamedOnPeers => "stall-blamed-on-peers",
         }

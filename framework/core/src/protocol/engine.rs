@@ -9,7 +9,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use super::{
     catalog,
     contract::{self, Outbox, Protocol, ViewChange},
-    detector, membership,
+    detector, membership, mutex,
     packet::Packet,
     time::Time,
     view::At,
@@ -22,6 +22,7 @@ pub struct Engine {
     detector: detector::Machine,
     membership: membership::Machine,
     catalog: catalog::Machine,
+    mutex: mutex::Machine,
     /// What is known of each link on its way to being ready.
     links: BTreeMap<NodeId, Link>,
 }
@@ -42,6 +43,8 @@ pub struct Config {
     pub membership: membership::Config,
     /// Of the catalog.
     pub catalog: catalog::Config,
+    /// Of the mutexes.
+    pub mutex: mutex::Config,
 }
 
 /// What happens to a node.
@@ -80,6 +83,8 @@ pub enum Input {
         /// Which.
         key: String,
     },
+    /// What the node asks of its mutexes.
+    Mutex(mutex::Command),
     /// The deadline has come.
     Wake,
     /// The node is about to go: its last word.
@@ -111,6 +116,8 @@ pub enum Event {
     Membership(membership::Event),
     /// To the catalog.
     Catalog(catalog::Event),
+    /// To the mutexes.
+    Mutex(mutex::Event),
     /// A packet came that is no machine's business.
     Packet {
         /// From whom.
@@ -125,10 +132,12 @@ impl Engine {
     #[must_use]
     pub fn new(me: Member, config: Config, seed: u64) -> Self {
         let membership = membership::Machine::new(me, config.membership, seed);
+        let view = membership.view().clone();
         Self {
             detector: detector::Machine::new(config.detector, seed, membership.standing()),
             membership,
             catalog: catalog::Machine::new(me, config.catalog),
+            mutex: mutex::Machine::new(me, config.mutex, view),
             links: BTreeMap::new(),
         }
     }
@@ -148,10 +157,12 @@ impl Engine {
             Input::Membership(command) => self.tell(now, command, out),
             Input::Set { key, value } => self.tell(now, catalog::Command::Set { key, value }, out),
             Input::Remove { key } => self.tell(now, catalog::Command::Remove { key }, out),
+            Input::Mutex(command) => self.tell(now, command, out),
             Input::Wake => {
                 self.drive::<detector::Machine>(now, out, |detector, out| detector.wake(now, out));
                 self.drive::<membership::Machine>(now, out, |membership, out| membership.wake(now, out));
                 self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.wake(now, out));
+                self.drive::<mutex::Machine>(now, out, |mutex, out| mutex.wake(now, out));
             }
             Input::Leave => self.tell(now, detector::Command::Leave, out),
         }
@@ -160,7 +171,8 @@ impl Engine {
     /// When to step with [`Input::Wake`]; never, if `None`.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        [self.detector.deadline(), self.membership.deadline(), self.catalog.deadline()].into_iter().flatten().min()
+        let (membership, mutex) = (self.membership.deadline(), self.mutex.deadline());
+        [self.detector.deadline(), membership, self.catalog.deadline(), mutex].into_iter().flatten().min()
     }
 
     /// Who answers.
@@ -173,6 +185,24 @@ impl Engine {
     #[must_use]
     pub const fn membership(&self) -> &membership::Machine {
         &self.membership
+    }
+
+    /// Who has which token.
+    #[must_use]
+    pub const fn mutex(&self) -> &mutex::Machine {
+        &self.mutex
+    }
+
+    /// What the membership allows the mutexes now.
+    #[must_use]
+    pub fn service(&self, now: Time) -> mutex::Service {
+        let membership = &self.membership;
+        let may_grant = membership.serves(now) && !membership.is_leaving();
+        mutex::Service {
+            open: membership.standing().is_some_and(|standing| !standing.wedged),
+            active: membership.is_active(now),
+            until: membership.lease_end().filter(|_| may_grant),
+        }
     }
 
     /// What everybody says about itself.
@@ -200,6 +230,7 @@ impl Engine {
         self.drive::<detector::Machine>(now, out, |detector, out| detector.view_changed(now, change, out));
         self.drive::<membership::Machine>(now, out, |membership, out| membership.view_changed(now, change, out));
         self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.view_changed(now, change, out));
+        self.drive::<mutex::Machine>(now, out, |mutex, out| mutex.view_changed(now, change, out));
     }
 
     fn packet(&mut self, now: Time, from: Member, packet: Packet, out: &mut Outbox<Effect>) {
@@ -210,6 +241,7 @@ impl Engine {
             Packet::Detector(message) => self.hear::<detector::Machine>(now, from, message, out),
             Packet::Membership(message) => self.hear::<membership::Machine>(now, from, message, out),
             Packet::Catalog(message) => self.hear::<catalog::Machine>(now, from, message, out),
+            Packet::Mutex(message) => self.hear::<mutex::Machine>(now, from, message, out),
             Packet::PeersWanted | Packet::Peers(_) => out.push(Effect::Event(Event::Packet { from, packet })),
         }
     }
@@ -220,6 +252,13 @@ impl Engine {
         note(link);
         if link.described && link.callable {
             self.tell(now, detector::Command::Ready(member), out);
+        }
+    }
+
+    /// Whoever waits for a lease, or for the view to be active, looks again.
+    fn proceed(&mut self, now: Time, out: &mut Outbox<Effect>) {
+        if self.mutex.is_blocked() {
+            self.tell(now, mutex::Command::Proceed, out);
         }
     }
 
@@ -243,6 +282,7 @@ impl Engine {
         step: impl FnOnce(&mut P, &mut Outbox<contract::Effect<P>>),
     ) {
         let mut own = Outbox::new();
+        P::prepare(self, now);
         step(P::of(self), &mut own);
         out.absorb_reached(&mut own);
         for effect in own.drain() {
@@ -258,6 +298,8 @@ impl Engine {
 /// A machine in its engine: where it is, and what its events mean to the others.
 trait Part: Protocol {
     fn of(engine: &mut Engine) -> &mut Self;
+    /// What its siblings say at the moment of each step.
+    fn prepare(_engine: &mut Engine, _now: Time) {}
     fn packet(message: Self::Message) -> Packet;
     fn follow(engine: &mut Engine, now: Time, event: Self::Event, out: &mut Outbox<Effect>);
 }
@@ -277,6 +319,10 @@ impl Addressed for membership::Command {
 
 impl Addressed for catalog::Command {
     type To = catalog::Machine;
+}
+
+impl Addressed for mutex::Command {
+    type To = mutex::Machine;
 }
 
 impl Part for detector::Machine {
@@ -301,6 +347,7 @@ impl Part for detector::Machine {
             }
             detector::Event::Answered { peer, sent, asked, standing, .. } => {
                 engine.tell(now, membership::Command::Answered { by: peer, sent, asked, standing }, out);
+                engine.proceed(now, out);
             }
             detector::Event::Joined(_)
             | detector::Event::Suspected { .. }
@@ -323,9 +370,16 @@ impl Part for membership::Machine {
 
     fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
-        let installed = matches!(event, membership::Event::Installed(_));
+        let active = matches!(event, membership::Event::Active(_));
+        let cut =
+            if let membership::Event::Installed(installed) = &event { Some(installed.taken_for_dead()) } else { None };
         out.push(Effect::Event(Event::Membership(event)));
-        if installed {
+        if active {
+            engine.proceed(now, out);
+        }
+        if let Some(cut) = cut {
+            let view = engine.membership.view().clone();
+            engine.tell(now, mutex::Command::Install { view, cut }, out);
             let all = engine.membership.view().members().map(|member| member.node).collect();
             let spared = engine.membership.spared().map(|member| member.node).collect();
             engine.tell(now, detector::Command::Members { all, spared }, out);
@@ -333,6 +387,25 @@ impl Part for membership::Machine {
         if let Some(standing) = stand {
             engine.tell(now, detector::Command::Stand(standing), out);
         }
+    }
+}
+
+impl Part for mutex::Machine {
+    fn of(engine: &mut Engine) -> &mut Self {
+        &mut engine.mutex
+    }
+
+    fn prepare(engine: &mut Engine, now: Time) {
+        let service = engine.service(now);
+        engine.mutex.attend(service);
+    }
+
+    fn packet(message: mutex::Message) -> Packet {
+        Packet::Mutex(message)
+    }
+
+    fn follow(_: &mut Engine, _: Time, event: mutex::Event, out: &mut Outbox<Effect>) {
+        out.push(Effect::Event(Event::Mutex(event)));
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{catalog, detector, membership};
+use super::{catalog, detector, membership, mutex};
 use crate::wire::id::Member;
 
 /// One control message between two linked members.
@@ -20,6 +20,8 @@ pub enum Packet {
     Peers(Vec<Whereabouts>),
     /// From membership to membership.
     Membership(membership::Message),
+    /// From mutexes to mutexes.
+    Mutex(mutex::Message),
 }
 
 /// Where a node can be reached.
@@ -75,6 +77,7 @@ impl Packet {
             Self::Catalog(catalog::Message::Pull(_)) => "catalog_pull",
             Self::Catalog(catalog::Message::Taken { .. }) => "catalog_taken",
             Self::Membership(message) => message.name(),
+            Self::Mutex(message) => message.name(),
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
         }

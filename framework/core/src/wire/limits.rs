@@ -44,3 +44,12 @@ pub const MEMBERS_MAX: usize = 1024;
 
 /// The most nodes that one answer about peers may name.
 pub const PEERS_MAX: usize = 1024;
+
+/// The most names of mutexes that a node keeps something of within one view.
+pub const MUTEXES_MAX: usize = 1_000_000;
+
+/// The most names of mutexes of which a node remembers, over views, where they were last.
+pub const MUTEXES_REMEMBERED_MAX: usize = 65_536;
+
+/// The most tasks of one node that wait for mutexes at once.
+pub const WAITERS_MAX: usize = 65_536;

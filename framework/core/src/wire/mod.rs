@@ -6,4 +6,5 @@ pub mod codec;
 pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod name;
 pub mod version;

@@ -163,7 +163,10 @@ impl Scenario for Catalog {
             match event {
                 engine::Event::Catalog(Event::Changed(writer)) => check_copy(world, place, *writer)?,
                 engine::Event::Detector(event) => self.check_detector(world, place, *event)?,
-                engine::Event::Catalog(_) | engine::Event::Membership(_) | engine::Event::Packet { .. } => {}
+                engine::Event::Catalog(_)
+                | engine::Event::Membership(_)
+                | engine::Event::Mutex(_)
+                | engine::Event::Packet { .. } => {}
             }
         }
         Ok(())

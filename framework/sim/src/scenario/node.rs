@@ -8,7 +8,7 @@ use guthi_core::{
         contract::Outbox,
         detector,
         engine::{self, Effect, Engine},
-        membership,
+        membership, mutex,
         packet::Packet,
         random::Random,
         time::Time,
@@ -53,6 +53,7 @@ pub(crate) struct Node {
 pub(crate) enum Topic {
     Catalog,
     Membership,
+    Mutex,
 }
 
 /// What a node has sent.
@@ -60,6 +61,7 @@ pub(crate) enum Topic {
 pub(crate) struct Sent {
     pub(crate) detector: Cost,
     pub(crate) membership: Cost,
+    pub(crate) mutex: Cost,
 }
 
 /// How many messages, of how many bytes with their frames.
@@ -85,6 +87,7 @@ impl Node {
         config.detector.bugs = boot.bugs;
         config.membership.bugs = boot.bugs;
         config.catalog.bugs = boot.bugs;
+        config.mutex.bugs = boot.bugs;
         // Some nodes cut their catalogs into many small parts.
         if !boot.tame {
             config.catalog.delta_bytes = *Random::new(boot.seed).pick(&[60, 2_000, config.catalog.delta_bytes]);
@@ -139,6 +142,7 @@ impl Node {
                     match packet {
                         Packet::Detector(_) => self.sent.detector.add(bytes.len()),
                         Packet::Membership(_) => self.sent.membership.add(bytes.len()),
+                        Packet::Mutex(_) => self.sent.mutex.add(bytes.len()),
                         Packet::Catalog(_) | Packet::PeersWanted | Packet::Peers(_) => {}
                     }
                     out.push(Wish::Send { to, kind: Kind::Packet, bytes });
@@ -187,6 +191,7 @@ pub(crate) fn is_noise(bytes: &[u8], topic: Topic) -> bool {
         Some(Packet::Detector(Echo { .. } | EchoReply { .. })) => true,
         Some(Packet::Membership(_)) => topic != Topic::Membership,
         Some(Packet::Catalog(_)) => topic != Topic::Catalog,
+        Some(Packet::Mutex(_)) => topic != Topic::Mutex,
         _ => false,
     }
 }
@@ -213,6 +218,7 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
             format!("delta {}:{}-{} [{}]", short(delta.of.node), delta.after, delta.sequence, changes.join(", "))
         }
         Packet::Membership(message) => tell_membership(&message),
+        Packet::Mutex(message) => tell_mutex(&message),
         Packet::PeersWanted => "peers wanted".into(),
         Packet::Peers(list) => format!("{} peers", list.len()),
     }
@@ -246,6 +252,28 @@ fn tell_membership(message: &membership::Message) -> String {
         Message::ViewWanted { at } => format!("view wanted, have {at:?}"),
         Message::Fork { members, .. } => format!("fork {}", names(members.iter())),
         Message::Forked { into, .. } => format!("forked into {into:?}"),
+    }
+}
+
+fn tell_mutex(mutex::Message { name, body, .. }: &mutex::Message) -> String {
+    use mutex::Body;
+    match body {
+        Body::Request { number } => format!("request {number} for {name}"),
+        Body::Try { number } => format!("try {number} for {name}"),
+        Body::Busy { number } => format!("busy {number} for {name}"),
+        Body::Token { pass, token } => {
+            let queue: Vec<_> = token.queue.iter().map(|seat| seat.to_string()).collect();
+            let died = if token.died { ", its holder died" } else { "" };
+            format!("token {pass} of {name} after {}, queue [{}]{died}", token.fence, queue.join(" "))
+        }
+        Body::Taken { pass } => format!("taken {pass} of {name}"),
+        Body::ReportWanted => format!("report on {name} wanted"),
+        Body::Report(report) => {
+            let held = if report.held { "a guard" } else { "no guard" };
+            let died = if report.sighting.is_some_and(|sighting| sighting.died) { ", a death" } else { "" };
+            let rest = if report.nothing_else { ", and nothing else" } else { "" };
+            format!("report on {name}: {held}{died}{rest}")
+        }
     }
 }
 
@@ -287,7 +315,8 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
     let name = |member: &Member| short(member.node);
     match event {
         engine::Event::Catalog(_) if topic != Topic::Catalog => None,
-        engine::Event::Membership(_) if topic != Topic::Membership => None,
+        engine::Event::Membership(_) if topic == Topic::Catalog => None,
+        engine::Event::Mutex(_) if topic != Topic::Mutex => None,
         engine::Event::Detector(event) => match event {
             detector::Event::Joined(peer) => Some(format!("says: {} joined", name(peer))),
             detector::Event::Trusted(peer) => Some(format!("says: {} trusted", name(peer))),
@@ -308,7 +337,24 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
             catalog::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),
         },
         engine::Event::Membership(event) => words_of_membership(event),
+        engine::Event::Mutex(event) => Some(words_of_mutex(event)),
         engine::Event::Packet { .. } => None,
+    }
+}
+
+fn words_of_mutex(event: &mutex::Event) -> String {
+    use mutex::Event;
+    let told = |died: &bool| if *died { ", whose holder died" } else { "" };
+    match event {
+        Event::Granted { ticket, name, fence, died } => {
+            format!("grants {name}{} to task {} with {fence}", told(died), ticket.0)
+        }
+        Event::Busy { ticket } => format!("has nothing for task {}", ticket.0),
+        Event::Parked { name, fence } => format!("parks {name} after {fence}"),
+        Event::Recalled { name } => format!("recalls {name}"),
+        Event::Made { name, died } => format!("makes the token of {name}{}", told(died)),
+        Event::Passed { name, to } => format!("passes {name} to {}", short(to.node)),
+        Event::Ignored { from, reason } => format!("ignores {}: {reason:?}", short(from.node)),
     }
 }
 

@@ -209,6 +209,12 @@ impl Machine {
         !wedged && settled && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
     }
 
+    /// Whether it is on its way out, of this lineage at least.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.exit.is_some()
+    }
+
     /// Whether it has neither lease nor quorum for a while now.
     #[must_use]
     pub const fn is_isolated(&self) -> bool {

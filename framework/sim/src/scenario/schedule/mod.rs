@@ -177,7 +177,10 @@ impl ScheduleHost {
                 use detector::Event::{Answered, Asked, Ignored};
                 !matches!(event, Asked { .. } | Answered { .. } | Ignored { .. })
             }
-            engine::Event::Catalog(_) | engine::Event::Membership(_) | engine::Event::Packet { .. } => false,
+            engine::Event::Catalog(_)
+            | engine::Event::Membership(_)
+            | engine::Event::Mutex(_)
+            | engine::Event::Packet { .. } => false,
         };
         if self.node.events.iter().any(telling) {
             self.view_changed(now, out);

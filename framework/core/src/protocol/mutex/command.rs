@@ -1,0 +1,81 @@
+use alloc::vec::Vec;
+
+use super::Fence;
+use crate::{
+    protocol::{time::Time, view::View},
+    wire::{id::Member, name::Name},
+};
+
+/// One local task that waits for a mutex. No two of one life have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What the node asks of its mutexes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Wait for this mutex.
+    Acquire {
+        /// Which.
+        name: Name,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Take this mutex if nobody else has it or wants it.
+    Try {
+        /// Which.
+        name: Name,
+        /// Who asks.
+        ticket: Ticket,
+    },
+    /// Wait no more. A guard that was granted meanwhile is not given back by that.
+    Cancel {
+        /// For which mutex.
+        name: Name,
+        /// Who waits no more.
+        ticket: Ticket,
+    },
+    /// A guard is given back. One that is not the current one has no effect.
+    Release {
+        /// Of which mutex.
+        name: Name,
+        /// Of the guard.
+        fence: Fence,
+    },
+    /// What has become of a parked token: the answer to [`Event::Recalled`](super::Event::Recalled), in the same step.
+    Returned {
+        /// Of which mutex.
+        name: Name,
+        /// Of the last guard that came of it.
+        fence: Fence,
+        /// That guard has not been given back yet.
+        held: bool,
+    },
+    /// A view is installed.
+    Install {
+        /// The view.
+        view: View,
+        /// Who was in the view before it and is taken for dead.
+        cut: Vec<Member>,
+    },
+    /// Perhaps more can be done now than before.
+    Proceed,
+}
+
+/// What the membership allows. It holds for the step with which it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// Messages of the view are sent and taken: the node is not wedged in it.
+    pub open: bool,
+    /// What those who are excluded from the view were allowed to do has ended.
+    pub active: bool,
+    /// Until when guards may be granted, as far as is known now.
+    pub until: Option<Time>,
+}
+
+impl Service {
+    /// Whether a guard may be granted now.
+    #[must_use]
+    pub fn grants(&self, now: Time) -> bool {
+        self.open && self.active && self.until.is_some_and(|until| until > now)
+    }
+}

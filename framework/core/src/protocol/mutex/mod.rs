@@ -1,0 +1,22 @@
+//! Mutexes: Suzuki and Kasami's token on agreed views.
+
+mod command;
+mod config;
+mod event;
+mod here;
+mod holder;
+mod invariant;
+mod machine;
+mod making;
+mod message;
+mod one;
+mod past;
+mod requester;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Service, Ticket};
+pub use config::Config;
+pub use event::{Event, Ignored};
+pub use machine::{Known, Machine};
+pub use message::{Body, Fence, Message, Report, Sighting, Token};
