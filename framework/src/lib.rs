@@ -35,7 +35,7 @@ pub use api::{
     builder::Builder,
     call::{Call, NamedCall},
     context::Context,
-    error::{BuildError, CallError, Error, JoinError, LeaveError, MapError, Outcome, RegisterError},
+    error::{BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, RegisterError},
     event::{Event, Events, Subscription},
     functions::Functions,
     key::ClusterKey,
@@ -44,8 +44,10 @@ pub use api::{
     map::{Done, Map, Progress},
     metrics::{
         CallMetrics, CatalogMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics, MembershipMetrics,
-        Metrics, Sample, ServedMetrics,
+        Metrics, MutexMetrics, Sample, ServedMetrics,
     },
+    mutex::{BadFence, Fence, Guard, Mutex},
+    mutexes::{Holder, MutexInfo, Page},
     node::Node,
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     resources::{Resources, VERSION},
@@ -65,7 +67,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What most programs need: `use guthi::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Builder, ClusterKey, Context, Event, Node, NodeId, Outcome, Peer};
+    pub use crate::{Builder, ClusterKey, Context, Event, Guard, Mutex, Node, NodeId, Outcome, Peer};
 }
 
 /// What the expansion of [`function`](macro@function) names. Not for use by hand; it may change at any time.

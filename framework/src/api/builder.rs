@@ -12,7 +12,8 @@ use guthi_core::{
     wire::{
         codec,
         id::{Member, NodeId},
-        limits::{CATALOG_VALUE_BYTES_MAX, NAME_BYTES_MAX},
+        limits::CATALOG_VALUE_BYTES_MAX,
+        name,
     },
 };
 use libp2p::{Multiaddr, multiaddr::Protocol};
@@ -38,6 +39,7 @@ use crate::{
     runtime::{
         directory::{Directory, Entry, Processes},
         driver::{Command, Driver, Echo, Setup},
+        mutexes::Mutexes,
         roster::Roster,
         world::{Outer, World},
     },
@@ -281,6 +283,7 @@ impl Builder {
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
+        let mutexes = Mutexes::new(self.world.clock());
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (started, starting) = oneshot::channel();
@@ -291,6 +294,7 @@ impl Builder {
             credentials,
             executor: executor.clone(),
             roster: roster.clone(),
+            mutexes: mutexes.clone(),
             events: events.clone(),
             name: name.clone(),
             labels: self.labels.clone(),
@@ -320,6 +324,7 @@ impl Builder {
             directory,
             commands,
             router,
+            mutexes,
             // Weak, so that the streams of events end with the driver.
             events: events.downgrade(),
         };
@@ -396,6 +401,7 @@ struct Plan {
     credentials: Credentials,
     executor: Arc<Executor>,
     roster: Arc<Roster>,
+    mutexes: Arc<Mutexes>,
     events: broadcast::Sender<crate::Event>,
     name: String,
     labels: BTreeMap<String, String>,
@@ -449,6 +455,7 @@ impl Plan {
             credentials: self.credentials,
             executor: self.executor,
             roster: self.roster,
+            mutexes: self.mutexes,
             events: self.events,
             description,
             echo: self.echo,
@@ -500,20 +507,8 @@ fn describe(
 }
 
 /// Whether a text can name something: what is wrong with it if not.
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        Err("it is empty")
-    } else if name.len() > NAME_BYTES_MAX {
-        Err("it is longer than 255 bytes")
-    } else if name.chars().any(char::is_control) {
-        Err("it has control characters")
-    } else {
-        Ok(())
-    }
-}
-
 pub(crate) fn check(what: &'static str, name: &str) -> Result<(), BuildError> {
-    check_name(name).map_err(|reason| BuildError::BadName { what, name: name.to_owned(), reason })
+    name::check(name).map_err(|reason| BuildError::BadName { what, name: name.to_owned(), reason })
 }
 
 fn build_error(error: StartError) -> BuildError {

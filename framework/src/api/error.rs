@@ -1,8 +1,10 @@
 //! One error type per operation; each variant says whether the operation may have happened.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use guthi_core::wire::id::NodeId;
+use guthi_core::wire::{id::NodeId, limits::WAITERS_MAX};
+
+use super::mutex::Fence;
 
 /// Whether an operation that failed may have had an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +36,9 @@ pub enum Error {
     /// A map gave no result.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// A mutex was not to be had, or was lost.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Leaving did not go as it should.
     #[error(transparent)]
     Leave(#[from] LeaveError),
@@ -50,6 +55,7 @@ impl Error {
             Self::Build(_) | Self::Join(_) | Self::Register(_) => Outcome::NotApplied,
             Self::Call(error) => error.outcome(),
             Self::Map(error) => error.outcome(),
+            Self::Lock(error) => error.outcome(),
             Self::Leave(error) => error.outcome(),
         }
     }
@@ -61,6 +67,7 @@ impl Error {
             Self::Build(error) => error.next_step(),
             Self::Join(error) => error.next_step(),
             Self::Call(error) | Self::Map(MapError::Item { source: error, .. }) => error.next_step(),
+            Self::Lock(error) => error.next_step(),
             Self::Map(_) | Self::Leave(_) | Self::Register(_) => None,
         }
     }
@@ -473,6 +480,81 @@ impl MapError {
             Self::Item { source, .. } => source.outcome(),
             Self::Poisoned { .. } | Self::Deadline { .. } => Outcome::Unknown,
         }
+    }
+}
+
+/// Why a mutex was not to be had, or what has become of its guard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// The name is empty, longer than 255 bytes, or has control characters.
+    #[error("{name:?} cannot name a mutex: {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It was not free in time.
+    #[error("the mutex `{name}` was not to be had within {waited:?}")]
+    Timeout {
+        /// The name.
+        name: String,
+        /// How long this task has waited.
+        waited: Duration,
+    },
+    /// Nobody could say in time whether it is free: it was on its way between two nodes, or too few members answer.
+    #[error("nobody could say whether the mutex `{name}` is free")]
+    Unanswered {
+        /// The name.
+        name: String,
+    },
+    /// As many tasks of this node wait for mutexes as may.
+    #[error("cannot wait for the mutex `{name}`: {WAITERS_MAX} tasks of this node wait for mutexes already")]
+    TooManyWaiters {
+        /// The name.
+        name: String,
+    },
+    /// The guard was not held until it was given back: another one may have been granted meanwhile.
+    #[error("the mutex `{name}` was lost while this task had it, with {fence}")]
+    Lost {
+        /// The name.
+        name: String,
+        /// Of the guard.
+        fence: Fence,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl LockError {
+    /// Whether this task may have had the mutex.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::BadName { .. }
+            | Self::Timeout { .. }
+            | Self::Unanswered { .. }
+            | Self::TooManyWaiters { .. }
+            | Self::Left => Outcome::NotApplied,
+            Self::Lost { .. } => Outcome::Unknown,
+        }
+    }
+
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadName { .. } => "give it a name of 1 to 255 bytes without control characters",
+            Self::Timeout { .. } => "see who holds it with `guthi lock ls`, or wait longer",
+            Self::Unanswered { .. } => "try again; if it stays so, see with `guthi view show` who answers",
+            Self::TooManyWaiters { .. } => "let fewer tasks wait at once",
+            Self::Lost { .. } => {
+                "look at what was done under it; where it must not happen twice, let what you change refuse lower fences"
+            }
+            Self::Left => return None,
+        })
     }
 }
 

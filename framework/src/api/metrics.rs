@@ -28,6 +28,12 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Links.
     pub links: LinkMetrics,
+    /// Mutexes.
+    pub mutexes: MutexMetrics,
+    /// What tasks of this node have waited for their guards. `guthi_mutex_wait_seconds`
+    pub mutex_waits: Histogram,
+    /// For how long they have held them. `guthi_mutex_hold_seconds`
+    pub mutex_holds: Histogram,
 }
 
 /// The calls of one function that this node has made, wherever they ran.
@@ -72,7 +78,7 @@ impl FunctionMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn of(router: &Router) -> Self {
+    pub(crate) fn of(router: &Router, mutexes: &MutexMeters) -> Self {
         let (meters, driver) = (router.executor().meters(), router.roster().counts());
         let unanswered = router.roster().load().routes.values().map(|route| u64::from(route.lane.outstanding())).sum();
         let running = router.executor().accepted() as u64;
@@ -84,6 +90,9 @@ impl Metrics {
             membership: driver.membership.seen(),
             catalog: driver.catalog.seen(),
             links: driver.links.seen(),
+            mutexes: mutexes.counts.seen(),
+            mutex_waits: mutexes.waits.seen(),
+            mutex_holds: mutexes.holds.seen(),
         }
     }
 
@@ -97,6 +106,7 @@ impl Metrics {
         self.membership.sample(&mut samples);
         self.catalog.sample(&mut samples);
         self.links.sample(&mut samples);
+        self.mutexes.sample(&mut samples);
         samples
     }
 }
@@ -284,6 +294,48 @@ counted! {
         made: total "guthi_link_made_total",
         /// Links that have ended, whatever the reason.
         lost: total "guthi_link_lost_total",
+    }
+}
+
+counted! {
+    /// What has become of mutexes on this node.
+    MutexMetrics, MutexCounts {
+        /// Guards that tasks of this node were granted.
+        grants: total "guthi_mutex_grants_total",
+        /// Tries that were refused, since somebody else had the mutex or waited for it.
+        refusals: total "guthi_mutex_refusals_total",
+        /// Guards that were lost before they were given back.
+        losses: total "guthi_mutex_losses_total",
+        /// Tokens that were passed on to another node.
+        handoffs: total "guthi_mutex_handoffs_total",
+        /// Tokens that this node has made for a view, since nobody had brought one into it.
+        made: total "guthi_mutex_made_total",
+        /// Those of them whose last holder has perhaps died.
+        deaths: total "guthi_mutex_deaths_total",
+        /// Messages and commands that changed nothing.
+        ignored: total "guthi_mutex_ignored_total",
+    }
+}
+
+/// What handles count of mutexes, and the driver.
+#[derive(Debug, Default)]
+pub(crate) struct MutexMeters {
+    pub(crate) counts: MutexCounts,
+    pub(crate) waits: Durations,
+    pub(crate) holds: Durations,
+}
+
+impl MutexMeters {
+    pub(crate) fn granted(&self, waited: Duration) {
+        self.counts.grants.one();
+        self.waits.note(waited);
+    }
+
+    pub(crate) fn given_back(&self, held: Duration, was_good: bool) {
+        self.holds.note(held);
+        if !was_good {
+            self.counts.losses.one();
+        }
     }
 }
 

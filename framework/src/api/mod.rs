@@ -12,6 +12,8 @@ pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod map;
 pub(crate) mod metrics;
+pub(crate) mod mutex;
+pub(crate) mod mutexes;
 pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod resources;

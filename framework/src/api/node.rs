@@ -1,19 +1,24 @@
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
-use guthi_core::wire::id::{Incarnation, NodeId};
+use guthi_core::wire::{
+    id::{Incarnation, NodeId},
+    name,
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::Instant,
 };
 
 use super::{
-    builder::{Builder, check_name},
+    builder::Builder,
     call::{Call, NamedCall},
     event::{Events, Subscription},
     local::Control,
     logs::{AskLog, LogPage, LogQuery},
     map::Map,
     metrics::Metrics,
+    mutex::{Mutex, named},
+    mutexes::{AskMutexes, MutexInfo, MutexQuery, Page, collected},
     peer::{FunctionInfo, Member, Peer, Rescue, View},
     resources::{AskResources, Resources},
     service,
@@ -23,7 +28,11 @@ use crate::{
     CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels,
     calls::{executor::RESERVED, router::Router, signature},
     network::{address::Address, ticket::Ticket},
-    runtime::{directory::Directory, driver::Command},
+    runtime::{
+        directory::Directory,
+        driver::Command,
+        mutexes::{Listed, Mutexes},
+    },
 };
 
 /// How long a node that leaves waits for the functions that it runs.
@@ -59,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) directory: Option<Directory>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
+    pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) events: broadcast::WeakSender<Event>,
 }
 
@@ -412,6 +422,45 @@ impl Node {
         Map::new(self.clone(), items)
     }
 
+    /// The mutex of this name, of the whole cluster: the same on every node. A name has 1 to 255 bytes and no control
+    /// characters; `/` separates parts by habit. One that cannot be is told when it is locked.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let guard = node.mutex("reports/today").lock().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn mutex(&self, name: impl Into<String>) -> Mutex {
+        Mutex::new(named(name.into()).map(|name| self.inner.mutexes.place(name)))
+    }
+
+    /// The mutexes whose names begin so, as all members know them: who holds them, and who waits; at most 4,096 of each member.
+    /// Those that nobody has or wants are not listed, nor are tokens on their way.
+    ///
+    /// Members are asked one moment, and answer another: what is put together never was so at any single moment.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn mutexes(&self, prefix: impl Into<String>) -> Page<MutexInfo> {
+        let query = MutexQuery { prefix: prefix.into() };
+        let asked = self.members().into_iter().map(|member| {
+            let call = self.call::<AskMutexes>(query.clone()).on(member.id).deadline(ASK_MAX);
+            async move { (member.id, call.await.ok()) }
+        });
+        collected(futures::future::join_all(asked).await)
+    }
+
+    /// The mutexes as this node alone knows them.
+    pub(crate) async fn own_mutexes(&self, prefix: String, most: usize) -> Vec<Listed> {
+        let (reply, answer) = oneshot::channel();
+        if self.inner.commands.send(Command::Mutexes { prefix, most, reply }).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
     /// Adds an `async` function at run time and tells all nodes; it gets a [`Context`] and its one argument.
     ///
     /// # Errors
@@ -429,7 +478,7 @@ impl Node {
     {
         let name = name.into();
         let bad = |reason| RegisterError::BadName { name: name.clone(), reason };
-        check_name(&name).map_err(bad)?;
+        name::check(&name).map_err(bad)?;
         if name.starts_with(RESERVED) {
             return Err(bad("names that begin with guthi. are reserved"));
         }
@@ -576,7 +625,7 @@ impl Node {
     /// What this node has counted since it started: calls of each function, suspicions, views and so on.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.router())
+        Metrics::of(self.router(), self.inner.mutexes.meters())
     }
 
     pub(crate) fn router(&self) -> &Router {

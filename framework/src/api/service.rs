@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 
 use super::{
     logs::{AskLog, LogPage, LogQuery, Logs},
+    mutexes::{AskMutexes, MUTEXES_LISTED_MAX, MutexQuery, MutexReport},
     resources::AskResources,
 };
 use crate::{
@@ -29,7 +30,15 @@ pub(crate) fn offer(executor: &Executor, logs: Option<Logs>, monitor: Monitor) {
         let resources = monitor.look(calls);
         async move { Ok::<_, CallError>(resources) }
     };
-    let services = [registered(AskLog::NAME, log), registered(AskResources::NAME, resources)];
+    let mutexes = |context: Context, query: MutexQuery| async move {
+        let listed = match context.node() {
+            Some(node) => node.own_mutexes(query.prefix, MUTEXES_LISTED_MAX).await,
+            None => Vec::new(),
+        };
+        Ok::<_, CallError>(listed.into_iter().map(MutexReport::from).collect::<Vec<_>>())
+    };
+    let log = registered(AskLog::NAME, log);
+    let services = [log, registered(AskResources::NAME, resources), registered(AskMutexes::NAME, mutexes)];
     for service in services {
         executor.register(service.expect("their types can travel, as the tests show"));
     }

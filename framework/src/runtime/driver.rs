@@ -36,6 +36,7 @@ use super::{
     directory::{Presence, Processes},
     errands::{self, Errands, Waiter},
     gauge::Gauge,
+    mutexes::{Desk, Listed, Mutexes},
     neighbours::SEEK_FIRST,
     observe,
     peers::{Link, Peers},
@@ -98,9 +99,11 @@ pub(crate) enum Command {
     Dissolve { reply: oneshot::Sender<Result<Rescue, JoinError>> },
     /// Let a node in no more.
     Forget { node: NodeId, reply: oneshot::Sender<Result<(), JoinError>> },
-    /// What the services of this node hold.
+    /// What the services of this node hold, beside guards.
     #[cfg(test)]
     Hold(membership::Holdings),
+    /// The mutexes whose names begin so, as this node knows them: so many at most.
+    Mutexes { prefix: String, most: usize, reply: oneshot::Sender<Vec<Listed>> },
     /// Nobody is to find this node any more.
     Hide,
     /// Leave the others as agreed, say goodbye and end.
@@ -113,6 +116,7 @@ pub(crate) struct Setup {
     pub(crate) credentials: Credentials,
     pub(crate) executor: Arc<Executor>,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) events: broadcast::Sender<Event>,
     /// What this node says of itself.
     pub(crate) description: Vec<(String, Vec<u8>)>,
@@ -159,6 +163,8 @@ pub(crate) struct Driver {
     /// When to look at the files of the others, and until when to do so often.
     pub(super) look_at: Option<Instant>,
     pub(super) look_soon_until: Instant,
+    /// What handles want of mutexes, and what they may do by themselves.
+    pub(super) desk: Desk,
     /// What users have asked of the membership and wait for.
     pub(super) wishes: Wishes,
     /// When to look for other nodes of this machine, and the pause after that.
@@ -200,12 +206,14 @@ impl Driver {
         mut network_events: mpsc::Receiver<network::Event>,
         mut commands: mpsc::Receiver<Command>,
     ) {
+        let mutexes = setup.mutexes.clone();
         let (mut driver, mut inbox) = Self::new(setup);
         loop {
             let deadline = driver.deadline();
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline) => driver.wake(),
+                () = mutexes.asked() => driver.serve_mutexes(),
                 event = network_events.recv() => match event {
                     Some(event) => driver.network_event(event),
                     None => break,
@@ -219,7 +227,11 @@ impl Driver {
                     Some(Command::Forget { node, reply }) => driver.forget(node, reply),
                     #[cfg(test)]
                     Some(Command::Hold(holdings)) => {
-                        driver.step(Input::Membership(membership::Command::Hold(holdings)));
+                        driver.desk.others = holdings;
+                        driver.tell_holdings();
+                    }
+                    Some(Command::Mutexes { prefix, most, reply }) => {
+                        let _ = reply.send(driver.list_mutexes(&prefix, most));
                     }
                     Some(Command::Connect { address, reply }) => driver.errands.connect(address, reply),
                     Some(Command::Announce { function, entry, reply }) => {
@@ -236,6 +248,7 @@ impl Driver {
             driver.seek();
             driver.meet_next();
             driver.publish();
+            driver.give_up_guards();
             if driver.may_go() {
                 driver.say_goodbye().await;
                 break;
@@ -269,6 +282,7 @@ impl Driver {
             to_heed: BTreeSet::new(),
             look_at: None,
             look_soon_until: now,
+            desk: Desk::new(setup.mutexes.clone(), setup.clock),
             wishes: Wishes::default(),
             seek_at: Some(now + SEEK_FIRST),
             seek_pause: 2 * SEEK_FIRST,
@@ -289,6 +303,15 @@ impl Driver {
 
     /// One step of the engine, and all that it wants done.
     pub(super) fn step(&mut self, input: Input) {
+        self.tell_holdings();
+        self.take_step(input);
+        self.publish_leases();
+    }
+
+    pub(super) fn take_step(&mut self, input: Input) {
+        if matches!(input, Input::Wake) {
+            self.desk.look_again();
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(self.clock.now(), input, &mut effects);
         for effect in effects.drain() {
@@ -299,10 +322,11 @@ impl Driver {
             }
         }
         self.effects = effects;
+        self.return_tokens();
     }
 
     fn engine_event(&mut self, event: engine::Event) {
-        observe::note(&event, self.setup.roster.counts());
+        observe::note(&event, self.setup.roster.counts(), &self.setup.mutexes.meters().counts);
         match event {
             engine::Event::Detector(event) => self.detector_event(event),
             engine::Event::Catalog(catalog::Event::Changed(node)) => self.described(node),
@@ -310,7 +334,7 @@ impl Driver {
                 catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
             ) => {}
             engine::Event::Membership(event) => self.membership_event(event),
-            engine::Event::Mutex(_) => {}
+            engine::Event::Mutex(event) => self.mutex_event(event),
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
             engine::Event::Packet {

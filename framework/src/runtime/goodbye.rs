@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::driver::Driver;
 
-/// Without the agreement of the others, a node goes after so long.
+/// So long guards are waited for; and then, without the agreement of the others, a node goes after so long.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
 
@@ -25,7 +25,20 @@ impl Driver {
         }
         self.hide();
         self.leaving = Some((vec![reply], Instant::now() + LEAVING_MAX));
+        self.desk.close();
         self.step(Input::Membership(membership::Command::Leave));
+    }
+
+    /// Whoever still holds a guard has had the time to give it back: it is lost now, so that the others can agree.
+    pub(super) fn give_up_guards(&mut self) {
+        if let Some((_, until)) = &mut self.leaving
+            && *until <= Instant::now()
+            && self.desk.has_guards()
+        {
+            *until += LEAVING_MAX;
+            self.desk.lose_guards();
+            self.tell_holdings();
+        }
     }
 
     /// Says goodbye to all, and gives the words time to leave.
@@ -47,6 +60,7 @@ impl Driver {
         for id in self.connections.keys() {
             self.setup.network.close(*id);
         }
+        self.desk.end();
         self.setup.roster.publish(last);
     }
 }

@@ -12,6 +12,7 @@ mod goodbye;
 pub(crate) mod inner;
 pub(crate) mod machine;
 pub(crate) mod monitor;
+pub(crate) mod mutexes;
 mod neighbours;
 mod observe;
 mod peers;

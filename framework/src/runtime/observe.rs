@@ -6,13 +6,13 @@
 use guthi_core::protocol::{
     catalog,
     detector::{self, Reason},
-    engine, membership,
+    engine, membership, mutex,
 };
 use tracing::{debug, info, warn};
 
 use crate::{
     Event,
-    api::metrics::{CatalogCounts, DetectorCounts, DriverCounts, MembershipCounts},
+    api::metrics::{CatalogCounts, DetectorCounts, DriverCounts, MembershipCounts, MutexCounts},
 };
 
 /// What is held against a peer, as a sentence; `broken` is how its last link ended.
@@ -51,12 +51,13 @@ pub(super) fn say(event: &Event) {
 }
 
 /// Counts what the engine says, and leaves a trace of it.
-pub(super) fn note(event: &engine::Event, counts: &DriverCounts) {
+pub(super) fn note(event: &engine::Event, counts: &DriverCounts, mutexes: &MutexCounts) {
     match event {
         engine::Event::Detector(event) => detector(event, &counts.detector),
         engine::Event::Membership(event) => membership(event, &counts.membership),
         engine::Event::Catalog(event) => catalog(event, &counts.catalog),
-        engine::Event::Mutex(_) | engine::Event::Packet { .. } => {}
+        engine::Event::Mutex(event) => mutex(event, mutexes),
+        engine::Event::Packet { .. } => {}
     }
 }
 
@@ -187,6 +188,33 @@ fn catalog(event: &catalog::Event, counts: &CatalogCounts) {
     }
 }
 
+fn mutex(event: &mutex::Event, counts: &MutexCounts) {
+    use mutex::Event;
+    match event {
+        // Counted where the guard is made: handles grant too.
+        Event::Granted { name, fence, died, .. } => {
+            debug!(target: "guthi::event::mutex::granted", mutex = %name, %fence, died);
+        }
+        // Counted where the task is told.
+        Event::Busy { .. } => debug!(target: "guthi::event::mutex::busy", protocol = "mutex"),
+        Event::Parked { name, fence } => debug!(target: "guthi::event::mutex::parked", mutex = %name, %fence),
+        Event::Recalled { name } => debug!(target: "guthi::event::mutex::recalled", mutex = %name),
+        Event::Made { name, died } => {
+            counts.made.one();
+            counts.deaths.add(u64::from(*died));
+            debug!(target: "guthi::event::mutex::made", mutex = %name, died);
+        }
+        Event::Passed { name, to } => {
+            counts.handoffs.one();
+            debug!(target: "guthi::event::mutex::passed", mutex = %name, to = %to.node);
+        }
+        Event::Ignored { from, reason } => {
+            counts.ignored.one();
+            debug!(target: "guthi::event::mutex::ignored", from = %from.node, ?reason);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -219,7 +247,7 @@ mod tests {
             engine::Event::Membership(membership::Event::Connected),
             engine::Event::Catalog(catalog::Event::Changed(ANN.node)),
         ];
-        let lines = lines(|| events.iter().for_each(|event| note(event, &counts)));
+        let lines = lines(|| events.iter().for_each(|event| note(event, &counts, &MutexCounts::default())));
         let targets: Vec<_> = lines.iter().map(|line| line.target.strip_prefix("guthi::event::").unwrap()).collect();
         assert_eq!(targets, ["detector::suspected", "membership::active", "membership::connected", "catalog::changed"]);
         assert!(lines.iter().all(|line| line.level == Level::Debug && line.message.is_empty()), "{lines:?}");

@@ -15,14 +15,13 @@ use guthi_core::{
     wire::{
         codec,
         id::{Member, NodeId},
-        limits,
+        limits, name,
     },
 };
 
 use super::roster::{Route, Snapshot};
 use crate::{
     Load, Peer, Status,
-    api::builder::check_name,
     calls::{lane::Lane, outbox::Outbox},
     network::{ConnectionId, admission::Tag},
 };
@@ -220,7 +219,7 @@ impl State {
     /// Reads what the peer says of itself; what cannot be read is left out.
     pub(super) fn describe(&mut self, catalog: &Book) {
         if let Some(name) = catalog.get(keys::NAME).and_then(|value| std::str::from_utf8(value).ok())
-            && check_name(name).is_ok()
+            && name::check(name).is_ok()
         {
             self.peer.name = name.to_owned();
         }
@@ -230,7 +229,7 @@ impl State {
         }
         self.workers = catalog.get(keys::WORKERS).and_then(|value| codec::decode(value).ok()).unwrap_or(1);
         let version = catalog.get(keys::VERSION).and_then(|value| std::str::from_utf8(value).ok());
-        self.peer.version = version.filter(|version| check_name(version).is_ok()).map(str::to_owned);
+        self.peer.version = version.filter(|version| name::check(version).is_ok()).map(str::to_owned);
         if let Some(labels) = catalog.get(keys::LABELS).and_then(|value| codec::decode(value).ok()) {
             self.peer.labels = labels;
         }

@@ -69,6 +69,7 @@ impl Driver {
                 self.turn(peer.node, Status::Left, None);
             }
             detector::Event::Answered { peer, rtt, standing, vitals, .. } => {
+                self.desk.look_again();
                 let here = standing.filter(|standing| standing.at == self.engine.membership().view().at);
                 let hears = here.map(|_| self.named(vitals.hears));
                 if let Some(state) = self.peers.get_mut(peer.node) {
@@ -114,6 +115,7 @@ impl Driver {
 
     pub(super) fn membership_event(&mut self, event: membership::Event) {
         self.dirty = true;
+        self.desk.look_again();
         match event {
             membership::Event::Installed(installed) => self.installed(installed),
             membership::Event::Excluded(_) => {
@@ -134,9 +136,9 @@ impl Driver {
             membership::Event::ForeignLineage(lineage) => {
                 self.tell(Event::ForeignLineage { lineage: lineage.to_string() })
             }
+            membership::Event::Wedged(_) => self.desk.stop_granting(),
             membership::Event::Left
             | membership::Event::Stand(_)
-            | membership::Event::Wedged(_)
             | membership::Event::Active(_)
             | membership::Event::Ignored { .. } => {}
         }
@@ -148,6 +150,10 @@ impl Driver {
             self.publish();
             self.wishes.forked(Ok(()));
             self.dissolved();
+            let me = self.setup.credentials.me;
+            if self.engine.membership().view().seat(me).is_none_or(|seat| seat.since == at.epoch) {
+                self.come_empty_handed();
+            }
         }
         for (member, reason) in lost {
             self.lost(member, reason);
@@ -186,7 +192,8 @@ impl Driver {
     /// Whatever is held is written down, if it is asked for. Nothing can be held yet.
     pub(super) fn rescue(&mut self) {
         if std::mem::take(&mut self.wishes.rescue) {
-            self.step(Input::Membership(membership::Command::Hold(membership::Holdings::default())));
+            self.desk.others = membership::Holdings::default();
+            self.tell_holdings();
         }
     }
 
@@ -294,6 +301,7 @@ impl Driver {
         for (key, value) in description {
             self.step(Input::Set { key, value });
         }
+        self.begin_mutexes_anew();
         self.record(self.engine.membership().view().at);
         let known = self.peers.start_anew();
         self.strangers.extend(known);

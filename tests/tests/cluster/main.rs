@@ -6,6 +6,7 @@ mod control;
 mod kit;
 mod maps;
 mod metrics;
+mod mutexes;
 mod outcomes;
 mod progress;
 mod same_again;

@@ -75,7 +75,6 @@ const UPWARD: &[Upward] = &[
     // What could lie lower.
     ("guthi::calls::router", "guthi::runtime::roster::Roster", "the driver publishes it, the router reads it"),
     ("guthi::calls::router", "guthi::runtime::roster::Snapshot", "the driver publishes it, the router reads it"),
-    ("guthi::runtime::peers", "guthi::api::builder::check_name", "names of peers are held to what is asked of ours"),
 ];
 
 type Upward = (&'static str, &'static str, &'static str);

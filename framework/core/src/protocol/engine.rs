@@ -202,6 +202,7 @@ impl Engine {
             open: membership.standing().is_some_and(|standing| !standing.wedged),
             active: membership.is_active(now),
             until: membership.lease_end().filter(|_| may_grant),
+            leaving: membership.is_leaving(),
         }
     }
 
@@ -371,8 +372,8 @@ impl Part for membership::Machine {
     fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
         let active = matches!(event, membership::Event::Active(_));
-        let cut =
-            if let membership::Event::Installed(installed) = &event { Some(installed.taken_for_dead()) } else { None };
+        let lost = |installed: &membership::Installed| installed.lost.iter().map(|(member, _)| *member).collect();
+        let cut = if let membership::Event::Installed(it) = &event { Some(lost(it)) } else { None };
         out.push(Effect::Event(Event::Membership(event)));
         if active {
             engine.proceed(now, out);

@@ -30,6 +30,7 @@ use crate::{
     },
     runtime::{
         driver::{Command, Driver, Echo, Setup},
+        mutexes::Mutexes,
         roster::Roster,
     },
 };
@@ -55,6 +56,7 @@ async fn honest(world: &World) -> Honest {
         credentials: credentials(id, 1),
         executor: Executor::new(id, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
+        mutexes: Mutexes::new(crate::runtime::clock::Clock::of_runtime()),
         events: broadcast::channel(16).0,
         description: Vec::new(),
         echo: Echo::default(),

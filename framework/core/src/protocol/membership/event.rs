@@ -72,14 +72,6 @@ pub struct Installed {
     pub orphaned: bool,
 }
 
-impl Installed {
-    /// Those of the lost who may not have ended in order: they perhaps held something.
-    #[must_use]
-    pub fn taken_for_dead(&self) -> Vec<Member> {
-        self.lost.iter().filter(|(_, reason)| *reason != Reason::Parted).map(|(member, _)| *member).collect()
-    }
-}
-
 /// Why an input was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {

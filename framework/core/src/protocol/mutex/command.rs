@@ -54,7 +54,7 @@ pub enum Command {
     Install {
         /// The view.
         view: View,
-        /// Who was in the view before it and is taken for dead.
+        /// Who was in the view before it and is not in this one.
         cut: Vec<Member>,
     },
     /// Perhaps more can be done now than before.
@@ -70,6 +70,8 @@ pub struct Service {
     pub active: bool,
     /// Until when guards may be granted, as far as is known now.
     pub until: Option<Time>,
+    /// The node is on its way out.
+    pub leaving: bool,
 }
 
 impl Service {

@@ -84,6 +84,10 @@ impl One {
                 self.refuse_tries(here, out);
                 return self.pass_on(now, here, out);
             }
+            if here.service.leaving && self.home != here.me {
+                // It would end with this member, and nobody could know that it was idle.
+                return here.seat_of(self.home).map_or((), |home| self.pass_to(home, now, here, out));
+            }
             // Who is to be told of a death must come here.
             if !token.died {
                 self.hold = Hold::Parked { recalled: false };
@@ -140,7 +144,7 @@ impl One {
         if here.config.bugs.has(Bug::TryQueued) {
             self.hear_request(seat, number);
         }
-        if self.token.is_some() || (self.is_home && self.making != Making::Done) {
+        if self.token.is_some() || (self.is_home(here) && self.making != Making::Done) {
             self.tries.insert(seat, number);
         }
     }
@@ -174,6 +178,10 @@ impl One {
     }
 
     pub(super) fn hear_taken(&mut self, from: Member, pass: u64) -> bool {
+        if pass == 0 {
+            // The home knows of the guard that was brought.
+            return from == self.home && core::mem::take(&mut self.untold);
+        }
         let mine = self.went.as_mut().filter(|went| went.to == from && pass == self.pass);
         mine.is_some_and(|went| went.unanswered.take().is_some())
     }
@@ -199,6 +207,7 @@ impl One {
         self.hold = if held { Hold::Held } else { Hold::Free };
         if self.brought == Brought::Parked {
             self.brought = if held { Brought::Guard } else { Brought::Nothing };
+            self.untold = held && !self.is_home(here);
             if !held && !here.config.bugs.has(Bug::IdleTokenSurvives) {
                 // It was idle, and so it ended with its view.
                 self.token = None;

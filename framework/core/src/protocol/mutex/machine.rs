@@ -5,7 +5,7 @@ use alloc::{
 use core::mem;
 
 use super::{
-    Body, Command, Config, Event, Ignored, Message, Service, Ticket, Token,
+    Body, Command, Config, Event, Fence, Ignored, Message, Service, Ticket, Token,
     here::Here,
     one::{Brought, Hold, One},
     past::Past,
@@ -48,6 +48,8 @@ pub struct Known {
     pub held: bool,
     /// The token is parked.
     pub parked: bool,
+    /// Of the last guard that this machine knows of, if the token is here.
+    pub fence: Option<Fence>,
     /// How many tasks of this node wait.
     pub waiters: usize,
     /// How many other nodes wait, if the token is here.
@@ -91,6 +93,7 @@ impl Machine {
                 token: one.token.is_some(),
                 held: one.hold == Hold::Held,
                 parked: matches!(one.hold, Hold::Parked { .. }),
+                fence: one.token.as_ref().map(|token| token.fence),
                 waiters: one.waiters.len(),
                 queue: one.token.as_ref().map_or(0, |token| token.queue.len()),
             };
@@ -155,9 +158,13 @@ impl Protocol for Machine {
                 if report.nothing_else {
                     self.here.empty_handed.insert(seat);
                 }
-                self.with_known(now, &name, from, Ignored::NotAsked, out, |one, _, out| {
-                    one.hear_report(seat, report, out)
-                });
+                let mut news = false;
+                if report.held || self.names.contains_key(&name) {
+                    self.with(now, name, out, |one, here, out| news = one.hear_report(seat, report, here, out));
+                }
+                if !news {
+                    ignore(Ignored::NotAsked, out);
+                }
             }
         }
     }

@@ -7,14 +7,14 @@ use super::{
     Body, Event, Fence, Report, Token,
     here::Here,
     machine::Outbox,
-    one::{Brought, Making, One},
+    one::{Brought, Making, One, Went},
 };
 use crate::protocol::{bugs::Bug, time::Time};
 
 impl One {
     /// Asks, or makes the token once all have answered.
     pub(super) fn make(&mut self, now: Time, here: &Here, out: &mut Outbox) {
-        if !self.is_home || self.making == Making::Done || !self.is_wanted() {
+        if !self.is_home(here) || self.making == Making::Done || !self.is_wanted() {
             return;
         }
         if self.making == Making::Unwanted {
@@ -57,20 +57,32 @@ impl One {
         Some(Report { held, ..empty_report(self, here) })
     }
 
-    /// Somebody has told the home what it has brought; false if it was not asked.
-    pub(super) fn hear_report(&mut self, seat: u16, report: Report, out: &mut Outbox) -> bool {
-        let Making::Asking { missing, sighting } = &mut self.making else { return false };
-        if !missing.remove(&seat) {
-            return false;
+    /// Tells the home of the guard that this node has brought, whether it asks or not: should this node die, somebody must know
+    /// that it had one.
+    pub(super) fn tell_home(&self, here: &Here, out: &mut Outbox) {
+        if let Some(report) = self.report(here) {
+            here.send(self.home, &self.name, Body::Report(report), out);
         }
-        *sighting = report.sighting.max(*sighting);
+    }
+
+    /// Somebody has told the home what it has brought; false if that was known.
+    pub(super) fn hear_report(&mut self, seat: u16, report: Report, here: &Here, out: &mut Outbox) -> bool {
         if report.held {
-            out.reached("mutex: a guard that came into the next view");
-            self.making = Making::Done;
-            // Who has the token will hear them too, when they are repeated.
-            self.tries.clear();
+            here.send_to(seat, &self.name, Body::Taken { pass: 0 }, out);
+            let news = self.making != Making::Done;
+            if news {
+                out.reached("mutex: a guard that came into the next view");
+                self.making = Making::Done;
+                let to = here.view.seats[usize::from(seat)].member;
+                self.went = Some(Went { to, died: false, unanswered: None });
+                // Who has the token will hear them too, when they are repeated.
+                self.tries.clear();
+            }
+            return news;
         }
-        true
+        let Making::Asking { missing, sighting } = &mut self.making else { return false };
+        *sighting = report.sighting.max(*sighting);
+        missing.remove(&seat)
     }
 }
 

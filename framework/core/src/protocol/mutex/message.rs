@@ -44,9 +44,9 @@ pub enum Body {
         /// The token.
         token: Token,
     },
-    /// I have got the token.
+    /// I have got the token; or, as its home, I know of your guard.
     Taken {
-        /// Of the token.
+        /// Of the token; 0 for the guard that was brought into the view.
         pass: u64,
     },
     /// I am home and about to make a token for this view: what have you brought into it?

@@ -15,8 +15,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct One {
     pub(super) name: Name,
-    /// This node makes the token, if nobody has brought it into this view.
-    pub(super) is_home: bool,
+    /// Who makes the token, if nobody has brought it into this view.
+    pub(super) home: Member,
     pub(super) making: Making,
     /// RN: of each member, the last request that is known.
     pub(super) requested: Vec<u64>,
@@ -27,6 +27,8 @@ pub(super) struct One {
     pub(super) hold: Hold,
     /// The guard that came with this node into the view; or the parked token, until it is known whether there is a guard of it.
     pub(super) brought: Brought,
+    /// It has brought a guard, and the home does not know that yet.
+    pub(super) untold: bool,
     /// How often the token had been passed on when it was here, or left, last.
     pub(super) pass: u64,
     /// It was here, and left.
@@ -106,16 +108,17 @@ pub(super) struct Again {
 impl One {
     /// A mutex of which nothing has been heard in this view.
     pub(super) fn new(name: Name, here: &Here) -> Self {
-        let is_home = home::home(&here.view, &name) == here.me;
+        let home = home::home(&here.view, &name);
         Self {
             name,
-            is_home,
+            home,
             making: Making::Unwanted,
             requested: vec![0; here.view.seats.len()],
             tries: BTreeMap::new(),
             token: None,
             hold: Hold::Free,
             brought: Brought::Nothing,
+            untold: false,
             pass: 0,
             went: None,
             waiters: VecDeque::new(),
@@ -146,7 +149,12 @@ impl One {
         next.hold = if next.brought == Brought::Parked { Hold::Parked { recalled: true } } else { self.hold };
         next.token = Some(Token { served: vec![0; here.view.seats.len()], queue: Vec::new(), ..token });
         next.making = Making::Done;
+        next.untold = next.brought == Brought::Guard && !next.is_home(here);
         next
+    }
+
+    pub(super) fn is_home(&self, here: &Here) -> bool {
+        self.home == here.me
     }
 
     /// Where the token was last, to be told in later views.
@@ -163,10 +171,13 @@ impl One {
     /// Does what can be done now.
     pub(super) fn pursue(&mut self, now: Time, here: &mut Here, out: &mut Outbox) {
         if here.service.open {
+            if self.untold && self.again.is_none() {
+                self.tell_home(here, out);
+            }
             self.make(now, here, out);
             if self.token.is_some() {
                 self.next(now, here, out);
-            } else if !self.is_home || self.making == Making::Done {
+            } else if !self.is_home(here) || self.making == Making::Done {
                 self.ask_for_it(now, here, out);
             }
         }
@@ -181,7 +192,7 @@ impl One {
     fn is_waiting(&self) -> bool {
         let sent = self.went.as_ref().is_some_and(|went| went.unanswered.is_some());
         let asking = matches!(self.making, Making::Asking { .. });
-        sent || asking || self.request.is_some() || self.attempt.is_some() || self.is_blocked()
+        sent || asking || self.untold || self.request.is_some() || self.attempt.is_some() || self.is_blocked()
     }
 
     /// Whether it waits for the membership.
@@ -198,7 +209,7 @@ impl One {
     }
 
     /// Says again what was not answered: to all, or to one who has just been linked.
-    pub(super) fn say_again(&mut self, to: Option<u16>, here: &Here, out: &mut Outbox) {
+    pub(super) fn say_again(&self, to: Option<u16>, here: &Here, out: &mut Outbox) {
         if !here.service.open {
             return;
         }
@@ -208,6 +219,9 @@ impl One {
         {
             let body = Body::Token { pass: self.pass, token: token.clone() };
             here.send(*to, &self.name, body, out);
+        }
+        if self.untold && here.seat_of(self.home).is_some_and(|seat| is_meant(&seat)) {
+            self.tell_home(here, out);
         }
         if let Making::Asking { missing, .. } = &self.making {
             missing.iter().filter(|seat| is_meant(seat)).for_each(|seat| {

@@ -81,6 +81,49 @@ fn who_has_given_it_back_and_dies_is_not_missed_if_somebody_knows() {
     assert_eq!(scene.guard(), (0, 3, fence(EPOCH + 1, 1), false));
 }
 
+/// A guard came into the next view, and then its node dies: the home knew of it, though nobody had asked.
+#[test]
+fn a_guard_that_was_brought_along_is_not_forgotten_when_its_node_dies_later() {
+    let mut scene = Scene::new(4);
+    let name = scene.name(0);
+    scene.acquire(1, &name, 1);
+    scene.deliver();
+    scene.granted();
+    let next = scene.next(&[Change::Cut(member(3))]);
+    scene.nodes[3].dead = true;
+    scene.install_all(&next, LEASED);
+    let told = scene.take(is_report);
+    assert_eq!(told.len(), 1, "only the home is told");
+    // Even if the word was lost.
+    scene.wait(Duration::from_millis(250));
+    assert!(crate::protocol::contract::Protocol::deadline(&scene.nodes[1].machine).is_none(), "it has heard it");
+    scene.nodes[1].dead = true;
+    let next = scene.next(&[Change::Cut(member(1))]);
+    scene.install_all(&next, LEASED);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
+#[test]
+fn a_member_on_its_way_out_gives_the_token_to_its_home() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(1, &name, 1);
+    scene.deliver();
+    scene.granted();
+    scene.nodes[1].service = super::super::Service { leaving: true, until: None, ..LEASED };
+    scene.release(1, &name, fence(EPOCH, 1));
+    scene.deliver();
+    assert_eq!(scene.nodes[0].machine.tokens().count(), 1);
+    let next = scene.next(&[Change::Part(member(1))]);
+    scene.nodes[1].dead = true;
+    scene.install_all(&next, LEASED);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 1, 1), false), "it had given it back");
+}
+
 /// L3, L2: a guard comes into the next view with its fence, and nobody makes another token.
 #[test]
 fn a_guard_of_a_survivor_keeps_its_token() {

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-pub(super) const LEASED: Service = Service { open: true, active: true, until: Some(Time::MAX) };
+pub(super) const LEASED: Service = Service { open: true, active: true, until: Some(Time::MAX), leaving: false };
 /// The view is installed, and what the excluded were allowed to do has not ended.
 pub(super) const WAITING: Service = Service { active: false, ..LEASED };
 pub(super) const LAPSED: Service = Service { until: None, ..LEASED };

@@ -1,0 +1,118 @@
+//! What a life of this node may grant, and for how long its guards are good, for handles to read.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use guthi_core::protocol::time::Time;
+use tokio::sync::Notify;
+
+use crate::runtime::clock::Clock;
+
+/// One life: it ends when others go on without this node, or when the node leaves.
+#[derive(Debug)]
+pub(crate) struct Life {
+    clock: Clock,
+    /// Until when guards may be granted; 0 for never.
+    grants_until: AtomicU64,
+    /// Until when guards are good.
+    guards_until: AtomicU64,
+    /// Guards that were not given back.
+    guards: AtomicUsize,
+    over: AtomicBool,
+    /// A guard may have ended, other than by the passing of time.
+    changed: Notify,
+}
+
+impl Life {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            grants_until: AtomicU64::new(0),
+            guards_until: AtomicU64::new(0),
+            guards: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Whether a guard may be granted at this moment. The bound is read once more after the clock: it may have been taken
+    /// back between the two.
+    pub(super) fn may_grant(&self) -> bool {
+        let before = self.grants_until.load(Ordering::SeqCst);
+        let now = self.now().as_nanos();
+        now < before && now < self.grants_until.load(Ordering::SeqCst)
+    }
+
+    /// Whether guards of this life are good at this moment.
+    pub(crate) fn is_leased(&self) -> bool {
+        let now = self.now().as_nanos();
+        !self.is_over() && now < self.guards_until.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// How long guards are good from now on, unless the lease is renewed or the life ends.
+    fn leased_for(&self) -> Duration {
+        let until = Time::from_nanos(self.guards_until.load(Ordering::SeqCst));
+        if self.is_over() { Duration::ZERO } else { until.saturating_since(self.now()) }
+    }
+
+    /// Waits until the lease of this life's guards lapses.
+    pub(crate) async fn lapsed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            // A machine that slept finds more time gone than it has waited for.
+            let wait = self.leased_for().min(LOOK_AGAIN);
+            if wait.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    pub(super) fn publish(&self, grants_until: Option<Time>, guards_until: Option<Time>) {
+        let nanos = |until: Option<Time>| until.map_or(0, Time::as_nanos);
+        self.grants_until.store(nanos(grants_until), Ordering::SeqCst);
+        let before = self.guards_until.swap(nanos(guards_until), Ordering::SeqCst);
+        if nanos(guards_until) < before {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Nothing more is granted, until it is published anew.
+    pub(super) fn stop_granting(&self) {
+        self.grants_until.store(0, Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.publish(None, None);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn count_guard(&self) {
+        self.guards.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn discount_guard(&self) {
+        self.guards.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_guards(&self) -> bool {
+        self.guards.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A clock that counts the sleep of the machine is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
