@@ -5,6 +5,7 @@ use guthi_core::{
     wire::name::Name,
 };
 use serde::{Deserialize, Serialize};
+use tokio::task::coop::consume_budget;
 
 use crate::{
     LockError,
@@ -75,6 +76,8 @@ impl Mutex {
     /// Safe to drop at any time: nothing is left behind, and a guard that comes meanwhile goes on to the next.
     pub async fn lock(&self) -> Result<Guard, LockError> {
         let place = self.place()?;
+        // Who locks again and again without ever waiting lets others run all the same.
+        consume_budget().await;
         if let Some(grant) = place.take() {
             return Ok(Guard { grant });
         }
@@ -96,6 +99,7 @@ impl Mutex {
     /// Safe to drop.
     pub async fn try_lock(&self) -> Result<Option<Guard>, LockError> {
         let place = self.place()?;
+        consume_budget().await;
         if let Some(grant) = place.take() {
             return Ok(Some(Guard { grant }));
         }

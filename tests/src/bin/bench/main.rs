@@ -8,9 +8,11 @@ mod dashboard;
 mod failover;
 mod group;
 mod idle;
+mod lock;
 mod map;
 mod member;
 mod process;
+mod redis;
 
 use clap::{Parser, Subcommand};
 
@@ -20,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "bench",
-    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench dashboard"
+    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench lock --json\n  bench dashboard"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -37,6 +39,8 @@ enum Command {
     Failover(failover::Options),
     /// What nodes cost that do nothing.
     Idle(idle::Options),
+    /// Mutexes: on one node, between two beside Redis, and how fair they are among eight.
+    Lock(lock::Options),
     /// What it costs to look at many nodes by a dashboard.
     Dashboard(dashboard::Options),
     /// A browser, started by the others.
@@ -65,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Command::Map(options) => map::run(&options),
         Command::Failover(options) => failover::run(&options),
         Command::Idle(options) => idle::run(&options),
+        Command::Lock(options) => lock::run(&options),
         Command::Dashboard(options) => dashboard::run(&options),
         Command::Browser(options) => dashboard::browser(&options),
         Command::Crowd(options) => dashboard::crowd(&options),

@@ -1,0 +1,92 @@
+//! The peer that mutexes are measured against: `SET name token NX PX` and a script that compares and deletes, over a
+//! multiplexed connection to a Redis of this machine, as its own documentation has it for one server.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use redis::aio::MultiplexedConnection;
+
+/// A lock is gone by itself after so long.
+const EXPIRY_MS: u64 = 30_000;
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// A Redis server; it ends when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) version: String,
+}
+
+impl Server {
+    /// Nothing if there is none on this machine.
+    pub(crate) fn start() -> anyhow::Result<Option<Self>> {
+        let Ok(version) = Command::new("redis-server").arg("--version").output() else { return Ok(None) };
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+        let options = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let child = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn()?;
+        let version = String::from_utf8_lossy(&version.stdout).split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        Ok(Some(Self { child, url: format!("redis://127.0.0.1:{port}"), version }))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A lock of that server.
+pub(crate) struct Lock {
+    connection: MultiplexedConnection,
+    unlock: redis::Script,
+    name: String,
+    token: String,
+    /// Between two tries while somebody else has it.
+    retry: Duration,
+}
+
+impl Lock {
+    pub(crate) async fn connect(url: &str, name: &str, retry: Duration) -> anyhow::Result<Self> {
+        let client = redis::Client::open(url)?;
+        let end = tokio::time::Instant::now() + START_MAX;
+        let connection = loop {
+            match client.get_multiplexed_async_connection().await {
+                Ok(connection) => break connection,
+                Err(error) if tokio::time::Instant::now() > end => return Err(error).context("Redis does not answer"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let script =
+            "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
+        let (unlock, token) = (redis::Script::new(script), std::process::id().to_string());
+        Ok(Self { connection, unlock, name: name.into(), token, retry })
+    }
+
+    pub(crate) async fn lock(&mut self) -> anyhow::Result<()> {
+        loop {
+            let mut set = redis::cmd("SET");
+            set.arg(&self.name).arg(&self.token).arg("NX").arg("PX").arg(EXPIRY_MS);
+            let set: Option<String> = set.query_async(&mut self.connection).await?;
+            if set.is_some() {
+                return Ok(());
+            }
+            if !self.retry.is_zero() {
+                tokio::time::sleep(self.retry).await;
+            }
+        }
+    }
+
+    pub(crate) async fn unlock(&mut self) -> anyhow::Result<()> {
+        let mut call = self.unlock.prepare_invoke();
+        let deleted: u32 = call.key(&self.name).arg(&self.token).invoke_async(&mut self.connection).await?;
+        if deleted != 1 {
+            bail!("the lock was not ours any more");
+        }
+        Ok(())
+    }
+}
