@@ -60,7 +60,9 @@ impl One {
     fn grant(&mut self, ticket: Ticket, here: &Here, out: &mut Outbox) {
         let Some(token) = &mut self.token else { return };
         token.fence.grant += 1;
-        token.served[usize::from(here.seat())] = self.requested[usize::from(here.seat())];
+        // A try is no request, but may be what was served.
+        let served = &mut token.served[usize::from(here.seat())];
+        *served = self.requested[usize::from(here.seat())].max(*served);
         self.run = if token.queue.is_empty() { 0 } else { self.run + 1 };
         self.hold = Hold::Held;
         let died = core::mem::take(&mut token.died) && !here.config.bugs.has(Bug::DeathUntold);

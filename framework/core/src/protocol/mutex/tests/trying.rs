@@ -127,6 +127,27 @@ fn a_lost_refusal_is_said_again() {
     assert_eq!(scene.nodes[1].machine.tokens().count(), 0);
 }
 
+/// A try may arrive twice, the second time when its guard was given back and the token is idle elsewhere.
+#[test]
+fn a_try_that_was_granted_does_not_bring_the_token_again() {
+    let mut scene = Scene::new(2);
+    let name = scene.name(0);
+    scene.attempt(1, &name, 1);
+    let late = scene.mail[0].clone();
+    scene.deliver();
+    let (_, _, first, _) = scene.guard();
+    scene.acquire(0, &name, 2);
+    scene.deliver();
+    scene.release(1, &name, first);
+    scene.deliver();
+    let (node, _, second, _) = scene.guard();
+    assert_eq!(node, 0);
+    scene.release(0, &name, second);
+    scene.arrive(late);
+    scene.deliver();
+    assert_eq!(scene.nodes[1].machine.tokens().count(), 0, "a token that nobody waits for");
+}
+
 #[test]
 fn of_two_who_try_at_once_one_is_refused() {
     let mut scene = Scene::new(3);
