@@ -180,7 +180,7 @@ impl One {
     /// Whether something is said again and again, or done as soon as it can be.
     fn is_waiting(&self) -> bool {
         let sent = self.went.as_ref().is_some_and(|went| went.unanswered.is_some());
-        let asking = matches!(self.making, Making::Asking { .. });
+        let asking = matches!(self.making, Making::Asking { .. }) && self.is_wanted();
         sent || asking || self.request.is_some() || self.attempt.is_some() || self.is_blocked()
     }
 
@@ -188,7 +188,8 @@ impl One {
     pub(super) fn is_blocked(&self) -> bool {
         let wanted_here = !self.waiters.is_empty() || !self.tried.is_empty();
         let cannot_grant = self.token.is_some() && self.hold == Hold::Free && wanted_here;
-        let cannot_make = matches!(&self.making, Making::Asking { missing, .. } if missing.is_empty());
+        let told = matches!(&self.making, Making::Asking { missing, .. } if missing.is_empty());
+        let cannot_make = told && self.is_wanted();
         cannot_grant || cannot_make
     }
 
