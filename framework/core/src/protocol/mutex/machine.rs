@@ -29,7 +29,7 @@ pub struct Machine {
     /// Those of which this node has heard in this view, or for which tasks of it wait.
     pub(super) names: BTreeMap<Name, One>,
     /// When which of them says something again.
-    timers: BTreeSet<(Time, Name)>,
+    pub(super) timers: BTreeSet<(Time, Name)>,
     /// Those that wait for the membership.
     blocked: BTreeSet<Name>,
     /// Messages of views that this node is not in, and may enter.

@@ -199,7 +199,7 @@ impl One {
     }
 
     /// Says again what was not answered: to all, or to one who has just been linked.
-    pub(super) fn say_again(&mut self, to: Option<u16>, here: &Here, out: &mut Outbox) {
+    pub(super) fn say_again(&self, to: Option<u16>, here: &Here, out: &mut Outbox) {
         if !here.service.open {
             return;
         }
