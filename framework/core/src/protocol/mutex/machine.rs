@@ -292,8 +292,8 @@ impl Machine {
         self.blocked.clear();
         if survives {
             for one in names.values() {
-                if let Some(sighting) = one.sighting(before.at.epoch, &cut) {
-                    self.here.past.see(&one.name, sighting);
+                if let Some((sighting, to)) = one.sighting(before.at.epoch) {
+                    self.here.past.see(&one.name, sighting, to);
                 }
             }
             self.here.past.turn(before, cut);

@@ -149,13 +149,13 @@ impl One {
         next
     }
 
-    /// Where the token was last, to be told in later views.
-    pub(super) fn sighting(&self, epoch: Epoch, cut: &[Member]) -> Option<Sighting> {
+    /// Where the token was last, and where it went then, to be told in later views.
+    pub(super) fn sighting(&self, epoch: Epoch) -> Option<(Sighting, Option<Member>)> {
         let seen = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
         match (&self.token, &self.went, &self.making) {
-            (Some(token), ..) => Some(seen(true, token.died)),
-            (None, Some(went), _) => Some(seen(false, went.died || cut.contains(&went.to))),
-            (None, None, Making::Asking { sighting, .. }) => *sighting,
+            (Some(token), ..) => Some((seen(true, token.died), None)),
+            (None, Some(went), _) => Some((seen(false, went.died), Some(went.to))),
+            (None, None, Making::Asking { sighting, .. }) => sighting.map(|sighting| (sighting, None)),
             (None, None, Making::Unwanted | Making::Done) => None,
         }
     }
