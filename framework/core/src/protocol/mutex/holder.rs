@@ -41,6 +41,14 @@ impl One {
                 return self.grant(ticket, here, out);
             }
         }
+        if !serves && !self.waiters.is_empty() && !token.queue.is_empty() {
+            if self.in_vain == Some(token.fence) {
+                // It has come back, and nobody has had it. Two who are granted nothing would play ball with it.
+                out.reached("mutex: a token that was passed on in vain");
+                return self.refuse_tries(here, out);
+            }
+            self.in_vain = Some(token.fence);
+        }
         self.pass_on(now, here, out);
     }
 

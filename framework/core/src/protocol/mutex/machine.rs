@@ -201,6 +201,8 @@ impl Protocol for Machine {
         while let Some((_, name)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
             self.with(now, name, out, |one, here, out| {
                 one.say_again(None, here, out);
+                // After a pause somebody else is perhaps granted what is not granted here.
+                one.in_vain = None;
                 let max = here.config.repeat_max;
                 if let Some(again) = &mut one.again {
                     again.pause = (again.pause * 2).min(max);

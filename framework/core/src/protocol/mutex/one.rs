@@ -5,7 +5,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Body, Event, Sighting, Ticket, Token, here::Here, machine::Outbox};
+use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox};
 use crate::{
     protocol::{home, time::Time, view::Epoch},
     wire::{id::Member, name::Name},
@@ -43,6 +43,8 @@ pub(super) struct One {
     pub(super) queued: bool,
     /// Guards granted here in a row while others were in the queue.
     pub(super) run: u32,
+    /// The last guard of the token when it was passed on since none is granted here, although tasks wait.
+    pub(super) in_vain: Option<Fence>,
     /// When what was not answered is said again.
     pub(super) again: Option<Again>,
 }
@@ -124,6 +126,7 @@ impl One {
             attempt: None,
             queued: false,
             run: 0,
+            in_vain: None,
             again: None,
         }
     }
