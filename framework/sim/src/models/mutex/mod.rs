@@ -1,4 +1,42 @@
-//! The model of the mutexes.
+//! The model of the mutexes: one name, two or three nodes, and a membership that is written down beforehand.
+//!
+//! **The world.** Each node runs the real [`Machine`](guthi_core::protocol::mutex::Machine). Messages are in wire form, and
+//! whatever was sent stays: it may arrive at any time, again and again, or never. So loss, repetition and reordering need no
+//! actions of their own. Only what can make no difference any more is dropped, such as a message of a view that its reader has
+//! left, or a request of which it knows already.
+//!
+//! **The membership.** Each way in which a world may begin has a course: a first view and the changes after it, and a name
+//! whose homes are the wanted ones. A voter may be wedged at any moment, and serves nothing from then on until it installs
+//! another view; the next view is decided once a quorum is wedged. Members install it one by one, and may skip one. Whoever
+//! was cut knows nothing of it and goes on in its own view, until its lease ends, at any time. A view is active once the
+//! leases of all who were cut on the way to it have ended, or they are dead. This is what the model of the membership shows,
+//! and is taken for granted here.
+//!
+//! **The tasks.** Tasks wait, try and wait no more, as often as an [`Allowance`] says. A node may take a guard of its parked
+//! token by itself, and answers in the same step when the token is recalled. A guard that was given back may be given back
+//! again, and a node may die with or without one. The lease of a member may end for a while; a cut one never comes back.
+//!
+//! **Time.** It stands still, and timers are not hashed: what they would say again was said, and stays. A message of a view
+//! that its reader has not installed yet waits outside, and not in the machine.
+//!
+//! **Invariants.** Looked at in each state:
+//! - L1: in each view at most one token is somewhere. Of those that were passed on equally often, or most often, all are in
+//!   one place; whatever is said of an earlier pass is an old copy, unless the token is here.
+//! - L3: at most one node holds a guard and a lease.
+//! - W4: a token is not passed on and on while nobody gets it.
+//!
+//! Looked at when something is granted or taken:
+//! - L2: fences rise, over all views.
+//! - L5: where others wait, a node grants no more guards in a row than it may.
+//! - L6: if the guard before was not given back, the next one tells of a death; and none is told of where nobody has died.
+//! - L7: where nobody waits, and nobody has stopped waiting, no token comes. So a try that was told to be in vain is.
+//!
+//! W2 by recovery: what is under way is lost, or arrives; the dead are cut by one more view, which all others install; then
+//! messages arrive, guards are given back and who waits is woken, until all is at rest. Then nobody waits.
+//!
+//! **What is left out.** More than one name, more than three nodes, more than two changes, and messages that come too early
+//! and are kept. Two rules of the machine guard the same thing, so the breach of one alone is not noticed: a token that is
+//! made before its view is active is of no use, since no guard is granted then either.
 
 mod action;
 mod letter;

@@ -21,6 +21,9 @@ fn l1(state: &State, view: u8) -> Result<(), String> {
     let mut places = places(state, view);
     places.sort_unstable_by_key(|place| (place.pass, place.here));
     let Some(newest) = places.last() else { return Ok(()) };
+    if newest.pass > PASSES_MAX {
+        return Err(format!("W4: a token is passed on again and again: {}", words(newest)));
+    }
     let is_second = |place: &&Place| {
         let earlier = place.pass < newest.pass;
         if earlier { place.here } else { place.at != newest.at }
@@ -68,3 +71,6 @@ pub(super) fn w2(state: &State) -> Result<(), String> {
         None => Err("W2: it does not come to rest".to_owned()),
     }
 }
+
+/// More often than that no token is passed on among so few tasks, if each pass serves somebody.
+const PASSES_MAX: u64 = 16;

@@ -61,7 +61,7 @@ pub struct Node {
     pub(super) tried: bool,
     /// A task waits no more, so that a token may come that nobody waits for.
     canceled: bool,
-    /// Guards granted in a row while others were in the queue.
+    /// Guards granted in a row while others were in the queue, in this view.
     run: u32,
 }
 
@@ -169,7 +169,9 @@ impl State {
         let active = self.course.cut_before(view).all(|member| !self.node(number(member)).has_lease());
         // Who installs a view is not wedged in it.
         let open = view != it.view || !it.wedged;
-        Service { open, active, until: it.leased.then_some(Time::MAX) }
+        // Nobody grants a lease to who comes in late, and is cut already.
+        let leased = if it.machine.is_some() { it.leased } else { !self.is_cut(node) };
+        Service { open, active, until: leased.then_some(Time::MAX) }
     }
 
     /// Carries an action out, or gives nothing if it is not possible or changes nothing.
@@ -531,10 +533,10 @@ impl Taking<'_> {
         let view = self.course.view(place).clone();
         let before = self.course.view(self.node.view);
         let cut = before.missing_in(&view).collect();
-        (self.node.view, self.node.wedged) = (place, false);
+        (self.node.view, self.node.wedged, self.node.run) = (place, false, 0);
         if self.node.machine.is_none() {
             self.node.machine = Some(Machine::new(member(self.me), model.config(), view));
-            self.node.leased = true;
+            self.node.leased = self.service.until.is_some();
         } else {
             self.command(Command::Install { view, cut });
         }
@@ -547,7 +549,7 @@ impl Taking<'_> {
         let wanted = machine.waiters(&self.course.name).next().is_some() || self.node.tried || self.node.canceled;
         self.step(|machine, out| machine.receive(NOW, member(letter.from), message, out))?;
         if is_token && !wanted && !self.ignored {
-            self.broken = Some(format!("n{} was told that it does not get the token, and got it", self.me));
+            self.broken = Some(format!("L7: n{} gets a token that nobody there has asked for", self.me));
         }
         Some(())
     }

@@ -104,23 +104,27 @@ impl Worlds {
                 let two = |left| (course(2, &[], &[0]), left);
                 vec![
                     three(Allowance { locks: 2, tries: 1, cancels: 1, ..none }),
-                    two(Allowance { locks: 3 + long, cancels: 1 + long, lapses: 1, ..none }),
+                    two(Allowance { locks: 3 + long, cancels: 1 + long, lapses: 2, ..none }),
                     two(Allowance { locks: 2 + long, tries: 2, takes: 1 + long, again: 1, lapses: long, ..none }),
                     two(Allowance { locks: 4, ..none }),
                 ]
             }
             Self::Change => {
-                let left = Allowance { locks: 2, crashes: 1, ..none };
+                let left = Allowance { locks: 2 + long, crashes: 1, ..none };
+                let calm = Allowance { locks: 2, tries: 1, cancels: long, takes: 1, lapses: 1, ..none };
                 vec![
                     (course(3, &[Cut(node(2))], &[0, 0]), left),
                     (course(3, &[Cut(node(0))], &[0, 1]), left),
                     (course(3, &[Renew], &[0, 0]), left),
                     (course(3, &[Retire(node(0))], &[0, 1]), left),
                     (course(2, &[Admit(node(2), Epoch(1))], &[0, 2]), left),
+                    (course(2, &[Renew], &[0, 0]), calm),
+                    (course(2, &[Retire(node(0))], &[0, 1]), calm),
+                    (course(2, &[Cut(node(0))], &[0, 1]), Allowance { takes: 1, crashes: 1, ..left }),
                 ]
             }
             Self::Homes => {
-                let left = Allowance { locks: 2, ..none };
+                let left = Allowance { locks: 2 + long, ..none };
                 let fatal = Allowance { crashes: 1, ..left };
                 vec![
                     (course(3, &[Renew, Cut(node(2))], &[0, 0, 0]), fatal),
