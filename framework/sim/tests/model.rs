@@ -1,4 +1,4 @@
-//! The explorer on toys whose answers are known, and the small worlds of the catalog and of the membership.
+//! The explorer on toys whose answers are known, and the small worlds of the catalog, the membership and the mutexes.
 
 use std::ops::ControlFlow;
 
@@ -9,6 +9,7 @@ use guthi_sim::{
         Named, Scope,
         catalog::{Action, Allowance, Catalog, Worlds},
         membership::{self, Membership},
+        mutex::{self, Mutex},
     },
 };
 use stateright::Checker;
@@ -261,6 +262,59 @@ fn every_rule_of_the_membership_that_is_removed_is_missed() {
         assert!(found.broken.starts_with(broken), "{bug:?}: {found}");
         assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
     }
+}
+
+#[test]
+fn every_state_of_a_mutex_in_one_view_keeps_the_rules() {
+    exhaust("mutex-view");
+}
+
+#[test]
+fn every_state_of_a_mutex_whose_view_changes_keeps_the_rules() {
+    exhaust("mutex-change");
+}
+
+#[test]
+fn every_state_of_a_mutex_whose_home_moves_keeps_the_rules() {
+    exhaust("mutex-homes");
+}
+
+/// A rule of the mutexes that is broken, a world and how it begins, what is noticed, and how many actions that takes.
+const BROKEN: [(Bug, mutex::Worlds, usize, &str, usize); 14] = {
+    use mutex::Worlds::{Change, Homes, View};
+    [
+        (Bug::NextRequestOnly, View, 0, "W2", 2),
+        (Bug::PassIgnored, View, 0, "L7", 2),
+        (Bug::ReportsUnwanted, Homes, 2, "L6", 3),
+        (Bug::OldTokenTaken, Change, 5, "L1", 6),
+        (Bug::GrantUnchecked, Homes, 2, "L2", 10),
+        (Bug::IdleTokenSurvives, Change, 6, "L1", 6),
+        (Bug::WaitersLeftBehind, View, 1, "W2", 3),
+        (Bug::FenceForgotten, View, 2, "L2", 6),
+        (Bug::AnyGuardReleases, View, 2, "L3", 7),
+        (Bug::BusyUnnumbered, View, 2, "L7", 8),
+        (Bug::TryQueued, View, 0, "L7", 2),
+        (Bug::DeathUntold, Change, 7, "L6", 5),
+        (Bug::LocalTasksFirst, View, 3, "L5", 3),
+        (Bug::GuardUnreported, Change, 6, "L1", 5),
+    ]
+};
+
+#[test]
+fn every_rule_of_the_mutexes_that_is_broken_is_noticed() {
+    for (bug, worlds, start, broken, actions) in BROKEN {
+        let report = all(&Mutex::new(worlds, Scope::Fast).starting(start).planted(bug));
+        let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not noticed: {}", report.verdict));
+        assert!(found.broken.starts_with(broken), "{bug:?}: {found}");
+        assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
+    }
+}
+
+/// Two rules guard the same thing: no guard is granted in a view that is not active, wherever its token comes from.
+#[test]
+fn a_token_that_is_made_too_early_is_of_no_use() {
+    let report = all(&Mutex::new(mutex::Worlds::Change, Scope::Fast).starting(1).planted(Bug::MadeTooEarly));
+    assert!(report.counterexample().is_none(), "{}", report.verdict);
 }
 
 #[test]

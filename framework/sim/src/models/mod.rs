@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod membership;
+pub mod mutex;
 
 use std::ops::ControlFlow;
 
@@ -12,6 +13,7 @@ use guthi_core::protocol::bugs::Bug;
 use crate::explore::{Bounds, Counts, Report, explore};
 use catalog::Catalog;
 use membership::Membership;
+use mutex::Mutex;
 
 /// How much may happen in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +38,11 @@ pub struct Named {
 enum Worlds {
     Catalog(catalog::Worlds),
     Membership(membership::Worlds),
+    Mutex(mutex::Worlds),
 }
 
 /// All models, in the order in which they are listed.
-pub const ALL: [Named; 8] = [
+pub const ALL: [Named; 11] = [
     catalog("catalog", catalog::Worlds::Pair),
     catalog("catalog-lives", catalog::Worlds::Lives),
     catalog("catalog-three", catalog::Worlds::Three),
@@ -48,6 +51,9 @@ pub const ALL: [Named; 8] = [
     membership("membership-views", membership::Worlds::Views),
     membership("membership-fork", membership::Worlds::Fork),
     membership("membership-meeting", membership::Worlds::Meeting),
+    mutex("mutex-view", mutex::Worlds::View),
+    mutex("mutex-change", mutex::Worlds::Change),
+    mutex("mutex-homes", mutex::Worlds::Homes),
 ];
 
 const fn catalog(name: &'static str, worlds: catalog::Worlds) -> Named {
@@ -56,6 +62,10 @@ const fn catalog(name: &'static str, worlds: catalog::Worlds) -> Named {
 
 const fn membership(name: &'static str, worlds: membership::Worlds) -> Named {
     Named { name, about: worlds.about(), worlds: Worlds::Membership(worlds) }
+}
+
+const fn mutex(name: &'static str, worlds: mutex::Worlds) -> Named {
+    Named { name, about: worlds.about(), worlds: Worlds::Mutex(worlds) }
 }
 
 impl Named {
@@ -81,6 +91,10 @@ impl Named {
             Worlds::Membership(worlds) => {
                 let model = Membership::new(worlds, scope);
                 explore(&bug.into_iter().fold(model, Membership::planted), bounds, watch)
+            }
+            Worlds::Mutex(worlds) => {
+                let model = Mutex::new(worlds, scope);
+                explore(&bug.into_iter().fold(model, Mutex::planted), bounds, watch)
             }
         }
     }

@@ -41,6 +41,14 @@ impl One {
                 return self.grant(ticket, here, out);
             }
         }
+        if !serves && !self.waiters.is_empty() && !token.queue.is_empty() {
+            if self.in_vain == Some(token.fence) {
+                // It has come back, and nobody has had it. Two who are granted nothing would play ball with it.
+                out.reached("mutex: a token that was passed on in vain");
+                return self.refuse_tries(here, out);
+            }
+            self.in_vain = Some(token.fence);
+        }
         self.pass_on(now, here, out);
     }
 
@@ -60,7 +68,9 @@ impl One {
     fn grant(&mut self, ticket: Ticket, here: &Here, out: &mut Outbox) {
         let Some(token) = &mut self.token else { return };
         token.fence.grant += 1;
-        token.served[usize::from(here.seat())] = self.requested[usize::from(here.seat())];
+        // A try is no request, but may be what was served.
+        let served = &mut token.served[usize::from(here.seat())];
+        *served = self.requested[usize::from(here.seat())].max(*served);
         self.run = if token.queue.is_empty() { 0 } else { self.run + 1 };
         self.hold = Hold::Held;
         let died = core::mem::take(&mut token.died) && !here.config.bugs.has(Bug::DeathUntold);

@@ -29,7 +29,7 @@ pub struct Machine {
     /// Those of which this node has heard in this view, or for which tasks of it wait.
     pub(super) names: BTreeMap<Name, One>,
     /// When which of them says something again.
-    timers: BTreeSet<(Time, Name)>,
+    pub(super) timers: BTreeSet<(Time, Name)>,
     /// Those that wait for the membership.
     blocked: BTreeSet<Name>,
     /// Messages of views that this node is not in, and may enter.
@@ -208,6 +208,8 @@ impl Protocol for Machine {
         while let Some((_, name)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
             self.with(now, name, out, |one, here, out| {
                 one.say_again(None, here, out);
+                // After a pause somebody else is perhaps granted what is not granted here.
+                one.in_vain = None;
                 let max = here.config.repeat_max;
                 if let Some(again) = &mut one.again {
                     again.pause = (again.pause * 2).min(max);
@@ -299,8 +301,8 @@ impl Machine {
         self.blocked.clear();
         if survives {
             for one in names.values() {
-                if let Some(sighting) = one.sighting(before.at.epoch, &cut) {
-                    self.here.past.see(&one.name, sighting);
+                if let Some((sighting, to)) = one.sighting(before.at.epoch) {
+                    self.here.past.see(&one.name, sighting, to);
                 }
             }
             self.here.past.turn(before, cut);

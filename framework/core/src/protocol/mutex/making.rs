@@ -42,7 +42,8 @@ impl One {
         out.emit(Event::Made { name: self.name.clone(), died });
     }
 
-    fn is_wanted(&self) -> bool {
+    /// Whether anybody is known who wants the token.
+    pub(super) fn is_wanted(&self) -> bool {
         let here = !self.waiters.is_empty() || !self.tried.is_empty();
         here || !self.tries.is_empty() || self.requested.iter().any(|number| *number > 0)
     }

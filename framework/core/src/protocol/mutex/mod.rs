@@ -95,6 +95,8 @@
 mod command;
 mod config;
 mod event;
+#[cfg(feature = "simulation")]
+mod explored;
 mod here;
 mod holder;
 mod invariant;
@@ -110,5 +112,7 @@ mod tests;
 pub use command::{Command, Service, Ticket};
 pub use config::Config;
 pub use event::{Event, Ignored};
+#[cfg(feature = "simulation")]
+pub use explored::Place;
 pub use machine::{Known, Machine};
 pub use message::{Body, Fence, Message, Report, Sighting, Token};

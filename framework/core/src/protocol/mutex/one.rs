@@ -5,7 +5,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Body, Event, Sighting, Ticket, Token, here::Here, machine::Outbox};
+use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox};
 use crate::{
     protocol::{home, time::Time, view::Epoch},
     wire::{id::Member, name::Name},
@@ -45,6 +45,8 @@ pub(super) struct One {
     pub(super) queued: bool,
     /// Guards granted here in a row while others were in the queue.
     pub(super) run: u32,
+    /// The last guard of the token when it was passed on since none is granted here, although tasks wait.
+    pub(super) in_vain: Option<Fence>,
     /// When what was not answered is said again.
     pub(super) again: Option<Again>,
 }
@@ -127,6 +129,7 @@ impl One {
             attempt: None,
             queued: false,
             run: 0,
+            in_vain: None,
             again: None,
         }
     }
@@ -157,13 +160,13 @@ impl One {
         self.home == here.me
     }
 
-    /// Where the token was last, to be told in later views.
-    pub(super) fn sighting(&self, epoch: Epoch, cut: &[Member]) -> Option<Sighting> {
+    /// Where the token was last, and where it went then, to be told in later views.
+    pub(super) fn sighting(&self, epoch: Epoch) -> Option<(Sighting, Option<Member>)> {
         let seen = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
         match (&self.token, &self.went, &self.making) {
-            (Some(token), ..) => Some(seen(true, token.died)),
-            (None, Some(went), _) => Some(seen(false, went.died || cut.contains(&went.to))),
-            (None, None, Making::Asking { sighting, .. }) => *sighting,
+            (Some(token), ..) => Some((seen(true, token.died), None)),
+            (None, Some(went), _) => Some((seen(false, went.died), Some(went.to))),
+            (None, None, Making::Asking { sighting, .. }) => sighting.map(|sighting| (sighting, None)),
             (None, None, Making::Unwanted | Making::Done) => None,
         }
     }
@@ -191,7 +194,7 @@ impl One {
     /// Whether something is said again and again, or done as soon as it can be.
     fn is_waiting(&self) -> bool {
         let sent = self.went.as_ref().is_some_and(|went| went.unanswered.is_some());
-        let asking = matches!(self.making, Making::Asking { .. });
+        let asking = matches!(self.making, Making::Asking { .. }) && self.is_wanted();
         sent || asking || self.untold || self.request.is_some() || self.attempt.is_some() || self.is_blocked()
     }
 
@@ -199,7 +202,8 @@ impl One {
     pub(super) fn is_blocked(&self) -> bool {
         let wanted_here = !self.waiters.is_empty() || !self.tried.is_empty();
         let cannot_grant = self.token.is_some() && self.hold == Hold::Free && wanted_here;
-        let cannot_make = matches!(&self.making, Making::Asking { missing, .. } if missing.is_empty());
+        let told = matches!(&self.making, Making::Asking { missing, .. } if missing.is_empty());
+        let cannot_make = told && self.is_wanted();
         cannot_grant || cannot_make
     }
 

@@ -61,6 +61,42 @@ fn a_home_that_held_its_own_mutex_and_died_is_told_of_too() {
     assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
 }
 
+/// A guard is brought along from view to view, and whoever knows of it has heard of it in an earlier one.
+#[test]
+fn who_dies_with_a_guard_of_an_earlier_view_is_told_of_too() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(2, &name, 1);
+    scene.deliver();
+    assert_eq!(scene.guard().0, 2);
+    let next = scene.next(&[Change::Renew]);
+    scene.install_all(&next, LEASED);
+    scene.nodes[2].dead = true;
+    let next = scene.next(&[Change::Cut(member(2))]);
+    scene.install_all(&next, LEASED);
+    scene.acquire(1, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (1, 2, fence(EPOCH + 2, 1), true));
+}
+
+/// The same of a guard that was never passed on: it was made at home, and the home is another one by now.
+#[test]
+fn who_was_home_in_an_earlier_view_and_dies_is_told_of_too() {
+    let mut scene = Scene::new(3);
+    let moved = scene.next(&[Change::Retire(member(0))]);
+    let name = scene.name_that_moves(0, &moved, 1);
+    scene.acquire(0, &name, 1);
+    scene.deliver();
+    assert_eq!(scene.guard().0, 0);
+    scene.install_all(&moved, LEASED);
+    scene.nodes[0].dead = true;
+    let next = scene.next(&[Change::Cut(member(0))]);
+    scene.install_all(&next, LEASED);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
 #[test]
 fn who_has_given_it_back_and_dies_is_not_missed_if_somebody_knows() {
     let mut scene = Scene::new(3);

@@ -3,9 +3,41 @@ use core::time::Duration;
 
 use super::{
     super::{Body, Event, Ignored},
-    scene::{EPOCH, LAPSED, LEASED, Scene, WEDGED, fence, is_taken, is_token, member},
+    scene::{EPOCH, LAPSED, LEASED, Scene, WAITING, WEDGED, fence, is_taken, is_token, member},
 };
 use crate::protocol::bugs::{Bug, Bugs};
+
+/// Two nodes without leases, each with a task that waits: the token rests between two pauses.
+#[test]
+fn who_are_granted_nothing_do_not_play_ball_with_the_token() {
+    for service in [LAPSED, WAITING] {
+        for first in 0..2 {
+            let mut scene = Scene::new(2);
+            let name = scene.name(0);
+            // The token is at 1, since it is made in an active view.
+            scene.acquire(1, &name, 1);
+            scene.deliver();
+            let (_, _, held, _) = scene.guard();
+            scene.nodes.iter_mut().for_each(|node| node.service = service);
+            scene.acquire(0, &name, 2);
+            scene.acquire(1, &name, 3);
+            scene.deliver();
+            scene.release(1, &name, held);
+            scene.deliver();
+            let passes = |scene: &mut Scene| {
+                let said = (0..2).flat_map(|node| scene.said(node));
+                said.filter(|event| matches!(event, Event::Passed { .. })).count()
+            };
+            assert!(passes(&mut scene) <= 3);
+            scene.wait(Duration::from_millis(250));
+            assert!((1..=2).contains(&passes(&mut scene)));
+            // Whoever is granted something again gets it within a few pauses.
+            scene.nodes[first].service = LEASED;
+            (0..4).for_each(|_| scene.wait(Duration::from_millis(250)));
+            assert_eq!(scene.guard().0, first);
+        }
+    }
+}
 
 #[test]
 fn a_token_at_home_costs_reports_once_and_nothing_after() {

@@ -6,7 +6,10 @@ use super::{
     super::{Body, Event, Ticket},
     scene::{EPOCH, LAPSED, LEASED, Letter, Scene, fence},
 };
-use crate::protocol::bugs::{Bug, Bugs};
+use crate::protocol::{
+    bugs::{Bug, Bugs},
+    contract::Protocol,
+};
 
 fn is_busy(letter: &Letter) -> bool {
     matches!(letter.message.body, Body::Busy { .. })
@@ -125,6 +128,49 @@ fn a_lost_refusal_is_said_again() {
     scene.wait(Duration::from_millis(250));
     assert!(was_refused(&mut scene, 1, 2));
     assert_eq!(scene.nodes[1].machine.tokens().count(), 0);
+}
+
+/// A try may arrive twice, the second time when its guard was given back and the token is idle elsewhere.
+#[test]
+fn a_try_that_was_granted_does_not_bring_the_token_again() {
+    let mut scene = Scene::new(2);
+    let name = scene.name(0);
+    scene.attempt(1, &name, 1);
+    let late = scene.mail[0].clone();
+    scene.deliver();
+    let (_, _, first, _) = scene.guard();
+    scene.acquire(0, &name, 2);
+    scene.deliver();
+    scene.release(1, &name, first);
+    scene.deliver();
+    let (node, _, second, _) = scene.guard();
+    assert_eq!(node, 0);
+    scene.release(0, &name, second);
+    scene.arrive(late);
+    scene.deliver();
+    assert_eq!(scene.nodes[1].machine.tokens().count(), 0, "a token that nobody waits for");
+}
+
+/// Where nobody wants the token any more, there is nothing to wake up for.
+#[test]
+fn a_home_that_has_asked_for_a_task_that_waits_no_more_comes_to_rest() {
+    for reports in [false, true] {
+        let mut scene = Scene::new(2);
+        let name = scene.name(0);
+        scene.attempt(0, &name, 1);
+        if !reports {
+            scene.mail.clear();
+        }
+        scene.cancel(0, &name, 1);
+        scene.deliver();
+        let machine = &scene.nodes[0].machine;
+        assert!(machine.deadline().is_none() && !machine.is_blocked(), "reports: {reports}");
+        // Whoever comes next gets it nevertheless.
+        scene.acquire(0, &name, 2);
+        scene.deliver();
+        scene.wait(Duration::from_millis(250));
+        assert_eq!(scene.guard().1, 2);
+    }
 }
 
 #[test]
