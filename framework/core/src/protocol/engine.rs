@@ -372,7 +372,7 @@ impl Part for membership::Machine {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
         let active = matches!(event, membership::Event::Active(_));
         let cut =
-            if let membership::Event::Installed(installed) = &event { Some(installed.taken_for_dead()) } else { None };
+            if let membership::Event::Installed(installed) = &event { Some(installed.unheard.clone()) } else { None };
         out.push(Effect::Event(Event::Membership(event)));
         if active {
             engine.proceed(now, out);

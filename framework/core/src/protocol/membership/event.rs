@@ -66,18 +66,12 @@ pub struct Installed {
     pub joined: Vec<Member>,
     /// Who is out.
     pub lost: Vec<(Member, Reason)>,
+    /// Those of them who have not said, as far as this node knows, that they hold nothing any more.
+    pub unheard: Vec<Member>,
     /// It is active after so long.
     pub wait: Duration,
     /// What the lost held may have changed after anything that this lineage knows: their shards are orphaned.
     pub orphaned: bool,
-}
-
-impl Installed {
-    /// Those of the lost who may not have ended in order: they perhaps held something.
-    #[must_use]
-    pub fn taken_for_dead(&self) -> Vec<Member> {
-        self.lost.iter().filter(|(_, reason)| *reason != Reason::Parted).map(|(member, _)| *member).collect()
-    }
 }
 
 /// Why an input was ignored.
