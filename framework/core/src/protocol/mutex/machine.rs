@@ -292,11 +292,11 @@ impl Machine {
         self.blocked.clear();
         if survives {
             for one in names.values() {
-                if let Some(sighting) = one.sighting(before.at.epoch, &cut) {
-                    self.here.past.see(&one.name, sighting);
+                if let Some(trace) = one.trace(self.here.me, before.at.epoch) {
+                    self.here.past.see(&one.name, trace);
                 }
             }
-            self.here.past.turn(before, cut);
+            self.here.past.turn(before, &self.here.view, cut);
         } else {
             self.here.past = Past::default();
         }

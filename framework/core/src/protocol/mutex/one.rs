@@ -5,7 +5,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Body, Event, Sighting, Ticket, Token, here::Here, machine::Outbox};
+use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox, past::Trace};
 use crate::{
     protocol::{home, time::Time, view::Epoch},
     wire::{id::Member, name::Name},
@@ -150,14 +150,15 @@ impl One {
     }
 
     /// Where the token was last, to be told in later views.
-    pub(super) fn sighting(&self, epoch: Epoch, cut: &[Member]) -> Option<Sighting> {
+    pub(super) fn trace(&self, me: Member, epoch: Epoch) -> Option<Trace> {
         let seen = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
-        match (&self.token, &self.went, &self.making) {
-            (Some(token), ..) => Some(seen(true, token.died)),
-            (None, Some(went), _) => Some(seen(false, went.died || cut.contains(&went.to))),
-            (None, None, Making::Asking { sighting, .. }) => *sighting,
-            (None, None, Making::Unwanted | Making::Done) => None,
-        }
+        let (sighting, at) = match (&self.token, &self.went, &self.making) {
+            (Some(token), ..) => (seen(true, token.died), Some(me)),
+            (None, Some(went), _) => (seen(false, went.died), Some(went.to)),
+            (None, None, Making::Asking { sighting, .. }) => ((*sighting)?, None),
+            (None, None, Making::Unwanted | Making::Done) => return None,
+        };
+        Some(Trace { sighting, at })
     }
 
     /// Does what can be done now.

@@ -1,7 +1,7 @@
 //! What is remembered over views: where tokens were last, so that whoever comes next is told if a holder died.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
@@ -17,62 +17,81 @@ use crate::{
 /// What one node remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Past {
-    sightings: BTreeMap<Name, Sighting>,
-    /// The views that ended with a death, the last one last.
-    deaths: VecDeque<Death>,
+    traces: BTreeMap<Name, Trace>,
+    /// The views before, the last one last.
+    views: VecDeque<Ended>,
+}
+
+/// Where a token was seen last. A guard of it may have come into every view since then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Trace {
+    pub(super) sighting: Sighting,
+    /// Who had it then; nobody if that member has left since, and has perhaps passed it on before: then anybody may have it.
+    pub(super) at: Option<Member>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Death {
+struct Ended {
     view: View,
+    /// Who was taken for dead at its end.
     cut: Vec<Member>,
+    /// Who left in order.
+    parted: Vec<Member>,
 }
 
-/// So many views that ended with a death are remembered.
-const DEATHS_MAX: usize = 64;
+/// So many views are remembered.
+const VIEWS_MAX: usize = 64;
 
 impl Past {
-    /// Where the token of a mutex was last. A token of which nobody has heard was at home; so if the home died, that may have
-    /// held it.
+    /// Where the token of a mutex was last. A token of which nobody has heard was at home: so if a home has died since, that may
+    /// have come into later views with a guard. If it has left since, it may have passed the token on to whoever died later.
     pub(super) fn sighting(&self, name: &Name) -> Option<Sighting> {
-        let fatal = |death: &&Death| death.cut.contains(&home::home(&death.view, name));
-        let implied = self.deaths.iter().rev().find(fatal).map(|death| Sighting {
-            epoch: death.view.at.epoch,
+        let mut suspects = BTreeSet::<Member>::new();
+        let suspect = |ended: &&Ended| {
+            suspects.extend(&ended.cut);
+            if !suspects.is_empty() {
+                suspects.extend(&ended.parted);
+            }
+            !suspects.is_empty() && suspects.contains(&home::home(&ended.view, name))
+        };
+        let implied = self.views.iter().rev().find(suspect).map(|ended| Sighting {
+            epoch: ended.view.at.epoch,
             pass: 0,
             first_hand: false,
             died: true,
         });
-        implied.max(self.sightings.get(name).copied())
+        implied.max(self.traces.get(name).map(|trace| trace.sighting))
     }
 
     /// Whether it knows nothing that would make a difference to anybody.
     pub(super) fn is_blank(&self) -> bool {
-        self.sightings.is_empty() && self.deaths.is_empty()
+        let calm = self.views.iter().all(|ended| ended.cut.is_empty());
+        calm && !self.traces.values().any(|trace| trace.sighting.died)
     }
 
-    pub(super) fn see(&mut self, name: &Name, sighting: Sighting) {
-        let known = self.sightings.entry(name.clone()).or_insert(sighting);
-        *known = sighting.max(*known);
+    pub(super) fn see(&mut self, name: &Name, trace: Trace) {
+        let known = self.traces.entry(name.clone()).or_insert(trace);
+        if trace.sighting > known.sighting {
+            *known = trace;
+        }
     }
 
     /// A view has ended, in which all that it knows of was seen.
-    pub(super) fn turn(&mut self, before: View, cut: Vec<Member>) {
-        if !cut.is_empty() {
-            self.deaths.push_back(Death { view: before, cut });
+    pub(super) fn turn(&mut self, before: View, next: &View, cut: Vec<Member>) {
+        for trace in self.traces.values_mut() {
+            trace.at = trace.at.filter(|at| next.has(*at) || cut.contains(at));
+            trace.sighting.died |= !cut.is_empty() && trace.at.is_none_or(|at| cut.contains(&at));
         }
-        if self.deaths.len() > DEATHS_MAX {
-            self.deaths.pop_front();
+        let parted = before.missing_in(next).filter(|member| !cut.contains(member)).collect();
+        self.views.push_back(Ended { view: before, cut, parted });
+        if self.views.len() > VIEWS_MAX {
+            self.views.pop_front();
         }
-        if self.deaths.is_empty() {
-            // Where nobody has died, nobody asks where a token was.
-            self.sightings.retain(|_, sighting| sighting.died);
-        }
-        while self.sightings.len() > MUTEXES_REMEMBERED_MAX {
-            let oldest = self.sightings.values().map(|sighting| sighting.epoch).min().unwrap_or(Epoch(0));
-            let before = self.sightings.len();
-            let mut excess = before - MUTEXES_REMEMBERED_MAX;
-            self.sightings.retain(|_, sighting| {
-                let goes = excess > 0 && sighting.epoch == oldest;
+        while self.traces.len() > MUTEXES_REMEMBERED_MAX {
+            let oldest = self.traces.values().map(|trace| trace.sighting.epoch).min().unwrap_or(Epoch(0));
+            let mut excess = self.traces.len() - MUTEXES_REMEMBERED_MAX;
+            self.traces.retain(|_, trace| {
+                let goes = excess > 0 && trace.sighting.epoch == oldest;
                 excess -= usize::from(goes);
                 !goes
             });

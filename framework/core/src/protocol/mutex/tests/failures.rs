@@ -61,6 +61,77 @@ fn a_home_that_held_its_own_mutex_and_died_is_told_of_too() {
     assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
 }
 
+/// T16, over views: a guard comes into them with its holder, and nobody there needs to have heard of it.
+#[test]
+fn a_holder_that_dies_views_later_is_told_of_by_who_passed_the_token_to_it() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(1, &name, 1);
+    scene.deliver();
+    scene.granted();
+    scene.go_on(&[Change::Renew]);
+    scene.nodes[1].dead = true;
+    scene.go_on(&[Change::Cut(member(1))]);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
+#[test]
+fn a_holder_that_was_home_when_it_made_the_token_and_dies_views_later_is_told_of() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(0, &name, 1);
+    scene.deliver();
+    scene.granted();
+    // It is home no more, and holds on.
+    scene.go_on(&[Change::Retire(member(0))]);
+    scene.nodes[0].dead = true;
+    scene.go_on(&[Change::Cut(member(0))]);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
+#[test]
+fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_has_left() {
+    // The token comes from its home, or by way of another member.
+    for leaver in [0, 3] {
+        let mut scene = Scene::new(4);
+        let name = scene.name(0);
+        if leaver == 3 {
+            scene.acquire(3, &name, 1);
+            scene.deliver();
+            scene.release(3, &name, fence(EPOCH, 1));
+        }
+        scene.acquire(1, &name, 2);
+        scene.deliver();
+        scene.granted();
+        scene.go_on(&[Change::Retire(member(leaver))]);
+        scene.go_on(&[Change::Part(member(leaver))]);
+        scene.nodes[1].dead = true;
+        scene.go_on(&[Change::Cut(member(1))]);
+        scene.acquire(2, &name, 3);
+        scene.deliver();
+        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} has left");
+    }
+}
+
+#[test]
+fn who_has_left_in_order_is_missed_by_nobody() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(0, &name, 1);
+    scene.deliver();
+    scene.release(0, &name, fence(EPOCH, 1));
+    scene.granted();
+    scene.go_on(&[Change::Retire(member(0))]);
+    scene.go_on(&[Change::Part(member(0))]);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), false));
+}
+
 #[test]
 fn who_has_given_it_back_and_dies_is_not_missed_if_somebody_knows() {
     let mut scene = Scene::new(3);
