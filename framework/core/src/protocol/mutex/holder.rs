@@ -41,7 +41,25 @@ impl One {
                 return self.grant(ticket, here, out);
             }
         }
+        if turn && !serves && self.keeps_it(now, here) {
+            return self.refuse_tries(here, out);
+        }
         self.pass_on(now, here, out);
+    }
+
+    /// Whether a token that cannot be granted here stays for a moment: it has come back, and nobody else could grant it either.
+    /// Where nobody has a lease, as in a view that is not active yet, it would go round as fast as the network is.
+    fn keeps_it(&mut self, now: Time, here: &Here) -> bool {
+        let Some(token) = self.token.as_ref().filter(|token| !self.waiters.is_empty() && !token.queue.is_empty())
+        else {
+            return false;
+        };
+        let again = self.unable.filter(|(fence, _)| *fence == token.fence);
+        let stays = again.is_some_and(|(_, passed)| now < passed + here.config.repeat_min);
+        if !stays {
+            self.unable = Some((token.fence, now));
+        }
+        stays
     }
 
     /// Puts those into the queue who want the token and are not in it: the first behind this node first. A request is not

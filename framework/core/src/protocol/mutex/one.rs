@@ -43,6 +43,9 @@ pub(super) struct One {
     pub(super) queued: bool,
     /// Guards granted here in a row while others were in the queue.
     pub(super) run: u32,
+    /// When it was passed on last although tasks of this node wait, since it could not be granted to them; and the last guard
+    /// that had come of it by then.
+    pub(super) unable: Option<(Fence, Time)>,
     /// When what was not answered is said again.
     pub(super) again: Option<Again>,
 }
@@ -124,6 +127,7 @@ impl One {
             attempt: None,
             queued: false,
             run: 0,
+            unable: None,
             again: None,
         }
     }

@@ -291,6 +291,27 @@ fn strange_messages_are_ignored() {
     assert_eq!(scene.granted().len(), 1);
 }
 
+/// T27: where nobody may grant, a token does not go round among those who wait as fast as the network is.
+#[test]
+fn a_token_that_nobody_may_grant_goes_on_now_and_then() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    for node in 0..3 {
+        scene.nodes[node].service = LAPSED;
+        scene.acquire(node, &name, 1);
+    }
+    let mut passes = 0;
+    for _ in 0..40 {
+        scene.wait(Duration::from_millis(100));
+        passes +=
+            (0..3).flat_map(|node| scene.said(node)).filter(|event| matches!(event, Event::Passed { .. })).count();
+    }
+    assert!((1..=3 * 4000 / 250).contains(&passes), "{passes} passes in four seconds");
+    (0..3).for_each(|node| scene.allow(node, LEASED));
+    scene.deliver();
+    assert_eq!(scene.granted().len(), 1);
+}
+
 /// With one of these rules broken, the tests above would fail: each is shown here to be what they rest on.
 #[cfg(feature = "bugs")]
 #[test]
