@@ -15,7 +15,7 @@ use guthi_core::{
         random::Random,
         time::Time,
     },
-    wire::name::Name,
+    wire::{id::Member, name::Name},
 };
 
 use super::{
@@ -104,6 +104,8 @@ pub(super) enum Said {
     Refused { ticket: Ticket, name: Name, lonely: bool },
     /// A token was made.
     Made { name: Name, active: bool },
+    /// A token was passed on to a member whose turn it is.
+    Passed { name: Name, to: Member },
 }
 
 impl MutexHost {
@@ -398,7 +400,8 @@ impl MutexHost {
                 let active = self.node.engine.membership().is_active(now);
                 self.said.push(Said::Made { name, active });
             }
-            Event::Passed { .. } | Event::Ignored { .. } => {}
+            Event::Passed { name, to } => self.said.push(Said::Passed { name, to }),
+            Event::Ignored { .. } => {}
         }
     }
 }

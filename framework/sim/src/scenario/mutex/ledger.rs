@@ -41,7 +41,28 @@ pub(super) struct Ledger {
 struct Last {
     fence: Fence,
     by: Member,
-    released: bool,
+    given_back: Back,
+}
+
+/// Whether a guard was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    Kept,
+    /// By somebody whom a later view is without: nobody there hears of that.
+    Unheard,
+    Given,
+}
+
+impl Last {
+    /// Whether a member of this view was one already when the token was made: it knows who may have had that since.
+    fn has_witness(&self, view: &View) -> bool {
+        view.seats.iter().any(|seat| seat.since <= self.fence.epoch)
+    }
+
+    /// Whether it was given back, as far as a member of this view can know.
+    fn is_back(&self, view: &View) -> bool {
+        self.given_back == Back::Given || (self.given_back == Back::Unheard && view.has(self.by))
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -122,18 +143,24 @@ impl Ledger {
                 broken(format!("L1: {who} makes the token of {name} before {:?} is active", view.at))
             }
             Said::Made { .. } => Ok(Seemed::Usual),
+            Said::Passed { name, to } => {
+                // If it cannot be granted anything then, it stands in line anew.
+                self.overtaken.entry((view.at, name)).or_default().remove(&to);
+                Ok(Seemed::Usual)
+            }
         }
     }
 
     /// L2, L5 and L6.
     fn granted(&mut self, by: Member, view: &View, name: &Name, fence: Fence, died: bool) -> Heard {
-        let last = self.last.insert((view.at.lineage, name.clone()), Last { fence, by, released: false });
+        let last = self.last.insert((view.at.lineage, name.clone()), Last { fence, by, given_back: Back::Kept });
         if let Some(last) = last.as_ref().filter(|last| last.fence >= fence) {
             return broken(format!("L2: {name} is granted with {fence}, and was with {} before", last.fence));
         }
-        if let Some(last) = last.as_ref().filter(|last| !last.released && !died) {
+        if let Some(last) = last.as_ref().filter(|last| !last.is_back(view) && last.has_witness(view) && !died) {
             let holder = short(last.by.node);
-            let what = format!("L6: {name} is granted with {fence}, and nobody is told that {holder} kept {}", last.fence);
+            let what =
+                format!("L6: {name} is granted with {fence}, and nobody is told that {holder} kept {}", last.fence);
             return broken(what);
         }
         let most = view.seats.len().saturating_sub(1) * RUN_MAX + RUN_MAX;
@@ -141,19 +168,19 @@ impl Ledger {
             *overtaken += 1;
             if *overtaken > most && *waiting != by {
                 let who = short(waiting.node);
-                return broken(format!("L5: {who} waits for {name} while {overtaken} guards are granted, {most} at most"));
+                return broken(format!(
+                    "L5: {who} waits for {name} while {overtaken} guards are granted, {most} at most"
+                ));
             }
         }
-        let calm = last.is_none_or(|last| last.released);
+        let calm = last.is_none_or(|last| last.is_back(view));
         Ok(if died && calm { Seemed::FalseAlarm } else { Seemed::Usual })
     }
 
-    /// A guard is given back. By somebody whom a later view is without, that says nothing: nobody there hears of it.
     fn released(&mut self, by: Member, lineage: Lineage, name: Name, fence: Fence) {
-        let counts = self.latest.get(&lineage).is_some_and(|view| view.has(by));
-        let last = self.last.get_mut(&(lineage, name)).filter(|last| last.fence == fence && counts);
-        if let Some(last) = last {
-            last.released = true;
+        let is_heard = self.latest.get(&lineage).is_some_and(|view| view.has(by));
+        if let Some(last) = self.last.get_mut(&(lineage, name)).filter(|last| last.fence == fence) {
+            last.given_back = if is_heard { Back::Given } else { Back::Unheard };
         }
     }
 
@@ -194,7 +221,8 @@ impl Ledger {
             };
             let Some(host) = world.host(place).filter(|host| host.node.engine.mutex().at() == at) else { continue };
             if !host.has_asked(name) {
-                let what = format!("L7: {} stands in the queue of {name}, and none of its tasks waited", node_name(place));
+                let what =
+                    format!("L7: {} stands in the queue of {name}, and none of its tasks waited", node_name(place));
                 return Err(Violation::new(what));
             }
         }

@@ -138,9 +138,11 @@ impl Scenario for Mutex {
             ["give-up", name] => Ok(Deed::GiveUp { name: number(name)? }),
             ["hammer", name, count] => Ok(Deed::Hammer { name: number(name)?, count: number(count)? }),
             ["leave"] => Ok(Deed::Leave),
-            _ => Err("a user can `lock NAME MILLISECONDS`, `try NAME MILLISECONDS`, `give-up NAME`, `hammer NAME COUNT` \
+            _ => Err(
+                "a user can `lock NAME MILLISECONDS`, `try NAME MILLISECONDS`, `give-up NAME`, `hammer NAME COUNT` \
                       and `leave`, where a name is a number"
-                .into()),
+                    .into(),
+            ),
         }
     }
 
