@@ -42,6 +42,7 @@ impl One {
             }
         }
         if turn && !serves && self.keeps_it(now, here) {
+            out.reached("mutex: a token that nobody may grant");
             return self.refuse_tries(here, out);
         }
         self.pass_on(now, here, out);
@@ -154,11 +155,14 @@ impl One {
     }
 
     /// A try is nothing to remember: only who has the token answers it, or who is about to make it.
-    pub(super) fn hear_try(&mut self, seat: u16, number: u64, here: &Here) {
+    pub(super) fn hear_try(&mut self, seat: u16, number: u64, here: &Here, out: &mut Outbox) {
         if here.config.bugs.has(Bug::TryQueued) {
             self.hear_request(seat, number);
         }
         if self.token.is_some() || (self.is_home && self.making != Making::Done) {
+            if self.token.is_none() {
+                out.reached("mutex: a try that waits for the token to be made");
+            }
             self.tries.insert(seat, number);
         }
     }
@@ -170,6 +174,7 @@ impl One {
             here.send(from, &self.name, Body::Taken { pass }, out);
         }
         if was_here || self.token.is_some() {
+            out.reached("mutex: a token that comes again");
             return false;
         }
         let seat = here.seat();

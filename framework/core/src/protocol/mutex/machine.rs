@@ -133,7 +133,7 @@ impl Protocol for Machine {
         }
         match body {
             Body::Request { number } => self.with(now, name, out, |one, _, _| one.hear_request(seat, number)),
-            Body::Try { number } => self.with(now, name, out, |one, here, _| one.hear_try(seat, number, here)),
+            Body::Try { number } => self.with(now, name, out, |one, here, out| one.hear_try(seat, number, here, out)),
             Body::Token { pass, token } => {
                 if !is_sound(&token, self.here.count()) {
                     return ignore(Ignored::Unsound, out);
@@ -273,6 +273,7 @@ impl Machine {
         if !message.at.is_before(self.here.view.at) {
             let early = self.early.entry(from).or_default();
             if early.len() < EARLY_MAX {
+                out.reached("mutex: a message of a later view");
                 return early.push(message);
             }
             reason = Ignored::TooMany;

@@ -29,6 +29,9 @@ impl One {
         let Making::Asking { missing, sighting } = &self.making else { return };
         let ready = missing.is_empty() && (here.service.active || here.config.bugs.has(Bug::MadeTooEarly));
         if !ready {
+            if missing.is_empty() {
+                out.reached("mutex: all reports are there before the view is active");
+            }
             return;
         }
         let died = sighting.is_some_and(|sighting| sighting.died);

@@ -101,19 +101,16 @@ impl Scenario for Mutex {
             let (favourite, spread) = (mutex(random), *random.pick(&[20_000, 300_000, 2_000_000]));
             for _ in 0..random.within(2..12) {
                 let name = if random.below(4) == 0 { mutex(random) } else { favourite };
-                operations.push(Operation {
-                    at_us: begin + random.below(spread),
-                    place: Place::try_from(random.below(u64::from(nodes))).unwrap_or(0),
-                    what: deed(name, random),
-                });
+                let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
+                operations.push(Operation { at_us, place, what: deed(name, random) });
+            }
+            if random.below(2) == 0 {
+                operations.extend(impatience(nodes, begin, random));
             }
         }
         for _ in 0..random.below(8) {
-            operations.push(Operation {
-                at_us: random.below(end),
-                place: Place::try_from(random.below(u64::from(nodes))).unwrap_or(0),
-                what: deed(mutex(random), random),
-            });
+            let (at_us, place) = (random.below(end), anywhere(nodes, random));
+            operations.push(Operation { at_us, place, what: deed(mutex(random), random) });
         }
         operations
     }
@@ -250,7 +247,14 @@ fn crowds(until: Time) -> impl Iterator<Item = u64> {
 }
 
 fn mutex(random: &mut Random) -> u8 {
-    u8::try_from(random.below(3)).unwrap_or(0)
+    u8::try_from(random.below(MUTEXES.into())).unwrap_or(0)
+}
+
+/// That crowds want.
+const MUTEXES: u8 = 3;
+
+fn anywhere(nodes: Place, random: &mut Random) -> Place {
+    Place::try_from(random.below(u64::from(nodes))).unwrap_or(0)
 }
 
 fn deed(name: u8, random: &mut Random) -> Deed {
@@ -266,10 +270,22 @@ fn deed(name: u8, random: &mut Random) -> Deed {
     }
 }
 
+/// One user holds a mutex that nobody else wants but another one, who tries, does not wait for the answer, and tries again.
+fn impatience(nodes: Place, begin: u64, random: &mut Random) -> Vec<Operation<Deed>> {
+    let name = MUTEXES;
+    let (holder, place, pause) = (anywhere(nodes, random), anywhere(nodes, random), *random.pick(&[3_000, 12_000]));
+    let ms = u16::try_from(random.within(50..150)).unwrap_or(50);
+    let mut operations = vec![Operation { at_us: begin, place: holder, what: Deed::Lock { name, ms } }];
+    for at_us in (1..16).map(|attempt| begin + attempt * pause) {
+        operations.push(Operation { at_us, place, what: Deed::GiveUp { name } });
+        operations.push(Operation { at_us, place, what: Deed::Try { name, ms: 1 } });
+    }
+    operations
+}
+
 /// Something that ends or suspends a node, or keeps a message for as long as views last.
 fn trouble(nodes: Place, at_us: u64, random: &mut Random) -> Fault {
-    let mut place = || Place::try_from(random.below(u64::from(nodes))).unwrap_or(0);
-    let (first, second) = (place(), place());
+    let (first, second) = (anywhere(nodes, random), anywhere(nodes, random));
     let what = match random.below(12) {
         0 | 1 => What::Pause(first),
         2 | 3 => What::Isolate(first),
@@ -286,10 +302,15 @@ fn trouble(nodes: Place, at_us: u64, random: &mut Random) -> Fault {
 }
 
 /// What 200 seeds must reach.
-const MARKERS: [&str; 4] = [
+const MARKERS: [&str; 9] = [
     "mutex: a guard that came into the next view",
+    "mutex: a message of a later view",
     "mutex: a token passed on although tasks of this node wait",
+    "mutex: a token that comes again",
+    "mutex: a token that nobody may grant",
     "mutex: a token that nobody waits for",
+    "mutex: a try that waits for the token to be made",
+    "mutex: all reports are there before the view is active",
     "mutex: made anew after its holder died",
 ];
 
