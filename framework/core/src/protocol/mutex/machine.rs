@@ -285,8 +285,9 @@ impl Machine {
         if view.at == self.here.view.at {
             return;
         }
-        // Who comes to a view from elsewhere brings nothing.
-        let survives = view.seat(self.here.me).is_some_and(|seat| seat.since < view.at.epoch);
+        // Who comes from elsewhere brings nothing, even if it was taken in some views ago and learns that only now.
+        let since = |view: &View| view.seat(self.here.me).map(|seat| seat.since);
+        let survives = since(&view) == since(&self.here.view);
         let before = self.here.enter(view);
         let names = mem::take(&mut self.names);
         self.timers.clear();

@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use super::{
-    super::{Body, Event},
+    super::{Body, Config, Event, Machine},
     scene::{EPOCH, LAPSED, LEASED, Letter, Scene, WAITING, fence, is_taken, is_token, member},
 };
 use crate::protocol::{
     bugs::{Bug, Bugs},
-    view::{Change, Epoch},
+    view::{At, Change, Epoch, Lineage, View},
 };
 
 fn is_report(letter: &Letter) -> bool {
@@ -150,6 +150,27 @@ fn who_has_given_it_back_and_dies_is_not_missed_if_somebody_knows() {
     scene.acquire(0, &name, 3);
     scene.deliver();
     assert_eq!(scene.guard(), (0, 3, fence(EPOCH + 1, 1), false));
+}
+
+/// L1: a token belongs to its lineage, also if whoever has it was taken in somewhere else before it knew of that.
+#[test]
+fn who_was_taken_in_some_views_ago_brings_nothing() {
+    let mut scene = Scene::new(2);
+    let name = scene.name(0);
+    let own = View::born(At { lineage: Lineage([2; 16]), epoch: Epoch(1) }, member(1));
+    scene.nodes[1].machine = Machine::new(member(1), Config::default(), own);
+    scene.acquire(1, &name, 1);
+    assert_eq!(scene.guard(), (1, 1, fence(1, 1), false));
+    scene.release(1, &name, fence(1, 1));
+    let view = scene.view.clone();
+    assert!(view.seats[1].since < view.at.epoch);
+    scene.said(1);
+    scene.install(1, &view, LEASED);
+    assert_eq!(scene.said(1), []);
+    assert_eq!(scene.nodes[1].machine.tokens().count(), 0);
+    scene.acquire(0, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (0, 2, fence(EPOCH, 1), false));
 }
 
 /// L3, L2: a guard comes into the next view with its fence, and nobody makes another token.
