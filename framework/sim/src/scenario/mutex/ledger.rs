@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Ledger {
     /// The latest view of each lineage that anybody has installed.
     latest: BTreeMap<Lineage, View>,
+    /// Who has installed each view.
+    entered: BTreeMap<At, BTreeSet<Member>>,
     /// The last guard of each mutex.
     last: BTreeMap<(Lineage, Name), Last>,
     /// The tokens that each node had after its last step.
@@ -54,11 +56,6 @@ enum Back {
 }
 
 impl Last {
-    /// Whether a member of this view was one already when the token was made: it knows who may have had that since.
-    fn has_witness(&self, view: &View) -> bool {
-        view.seats.iter().any(|seat| seat.since <= self.fence.epoch)
-    }
-
     /// Whether it was given back, as far as a member of this view can know.
     fn is_back(&self, view: &View) -> bool {
         self.given_back == Back::Given || (self.given_back == Back::Unheard && view.has(self.by))
@@ -110,7 +107,10 @@ type Verdict = Result<(), Violation>;
 
 impl Ledger {
     /// A node has taken a step, and is in this view.
-    pub(super) fn enter(&mut self, view: &View) {
+    pub(super) fn enter(&mut self, member: Member, view: &View) {
+        if !self.entered.entry(view.at).or_default().insert(member) {
+            return;
+        }
         let latest = self.latest.entry(view.at.lineage).or_insert_with(|| view.clone());
         if latest.at.is_before(view.at) {
             latest.clone_from(view);
@@ -157,7 +157,11 @@ impl Ledger {
         if let Some(last) = last.as_ref().filter(|last| last.fence >= fence) {
             return broken(format!("L2: {name} is granted with {fence}, and was with {} before", last.fence));
         }
-        if let Some(last) = last.as_ref().filter(|last| !last.is_back(view) && last.has_witness(view) && !died) {
+        // Whoever was there when the token was made knows who may have had it since.
+        let made = |last: &Last| At { epoch: last.fence.epoch, ..view.at };
+        let was_there =
+            |last: &Last| view.members().any(|it| self.entered.get(&made(last)).is_some_and(|all| all.contains(&it)));
+        if let Some(last) = last.as_ref().filter(|last| !last.is_back(view) && was_there(last) && !died) {
             let holder = short(last.by.node);
             let what =
                 format!("L6: {name} is granted with {fence}, and nobody is told that {holder} kept {}", last.fence);

@@ -177,7 +177,7 @@ impl Scenario for Mutex {
             };
             ended.map(|at| self.came_to.insert(member.node, at.epoch));
         }
-        self.ledger.enter(view);
+        self.ledger.enter(member, view);
         let mut false_alarms = 0;
         for said in said {
             false_alarms += u32::from(self.ledger.hear(now, place, member, view, said)? == Seemed::FalseAlarm);
