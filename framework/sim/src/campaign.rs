@@ -51,6 +51,7 @@ pub fn scenarios() -> Vec<Box<dyn Playable>> {
         Box::new(Of::<scenario::Catalog>(PhantomData)),
         Box::new(Of::<scenario::Membership>(PhantomData)),
         Box::new(Of::<scenario::Membership<true>>(PhantomData)),
+        Box::new(Of::<scenario::Mutex>(PhantomData)),
         Box::new(Of::<scenario::Schedule>(PhantomData)),
     ]
 }

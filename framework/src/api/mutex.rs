@@ -34,7 +34,7 @@ const TRY_MAX: Duration = Duration::from_secs(1);
 ///
 /// At most one guard is [held](Guard::is_held) at any moment, as long as clocks run at rates that differ by less than one in a
 /// hundred; and each guard has a higher [fence](Guard::fence) than all before it, whatever clocks do. Whoever waits is served in
-/// turn, those of one node at most sixteen times in a row while others wait. When a holder dies, the next one is
+/// turn, those of one node at most sixteen in a row while others wait. When a holder dies, the next one is
 /// [told](Guard::previous_holder_died).
 ///
 /// A process that is stopped, or slow, can still act after its guard is lost: nobody can prevent that from afar. What it acts
@@ -193,8 +193,8 @@ impl Guard {
     }
 
     /// Whoever held the mutex last died, or was taken for dead, and perhaps had not finished: look at what it has left behind.
-    /// It may be a false alarm; a death while holding is never passed over, unless sixty-four more views ended with a death
-    /// since.
+    /// It may be a false alarm. A death while holding is not passed over if the holder alone died; nor if others died with it,
+    /// as long as somebody is left who had heard of its guard.
     #[must_use]
     pub const fn previous_holder_died(&self) -> bool {
         self.grant.died()

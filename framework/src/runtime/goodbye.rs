@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guthi_core::protocol::{engine::Input, membership};
+use guthi_core::protocol::{engine::Input, membership, mutex};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::driver::Driver;
@@ -37,7 +37,7 @@ impl Driver {
         {
             *until += LEAVING_MAX;
             self.desk.lose_guards();
-            self.tell_holdings();
+            self.step(Input::Mutex(mutex::Command::Abandon));
         }
     }
 

@@ -144,14 +144,13 @@ impl Driver {
         }
     }
 
-    fn installed(&mut self, Installed { at, before, joined, lost, .. }: Installed) {
+    fn installed(&mut self, Installed { at, before, joined, lost, entered, .. }: Installed) {
         if at.lineage != before.lineage {
             // The handle that was waited with finds the view changed.
             self.publish();
             self.wishes.forked(Ok(()));
             self.dissolved();
-            let me = self.setup.credentials.me;
-            if self.engine.membership().view().seat(me).is_none_or(|seat| seat.since == at.epoch) {
+            if entered {
                 self.come_empty_handed();
             }
         }

@@ -372,8 +372,8 @@ impl Part for membership::Machine {
     fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
         let active = matches!(event, membership::Event::Active(_));
-        let lost = |installed: &membership::Installed| installed.lost.iter().map(|(member, _)| *member).collect();
-        let cut = if let membership::Event::Installed(it) = &event { Some(lost(it)) } else { None };
+        let cut =
+            if let membership::Event::Installed(installed) = &event { Some(installed.unheard.clone()) } else { None };
         out.push(Effect::Event(Event::Membership(event)));
         if active {
             engine.proceed(now, out);

@@ -30,20 +30,29 @@ impl Shard {
         mixed(fnv(fnv(FNV_BASIS, &self.0.to_le_bytes()), &node.0))
     }
 
-    /// The first home of this shard in a view: a member that is not on its way out, if there is one.
+    /// The two homes of this shard in a view, the first one first: members that are not on their way out. There is no second
+    /// one where only one stays. The second is the first of the next view, if the first is not in that.
     #[must_use]
-    pub fn home(self, view: &View) -> Member {
-        let staying = view.seats.iter().filter(|seat| !seat.leaving);
-        let first = staying.max_by_key(|seat| (self.weight(seat.member.node), seat.member));
+    pub fn homes(self, view: &View) -> (Member, Option<Member>) {
+        let mut best = [None; 2];
+        for seat in view.seats.iter().filter(|seat| !seat.leaving) {
+            let rank = Some((self.weight(seat.member.node), seat.member));
+            if rank > best[0] {
+                best = [rank, best[0]];
+            } else if rank > best[1] {
+                best[1] = rank;
+            }
+        }
+        let [first, second] = best.map(|it| it.map(|(_, member)| member));
         // A view always has a member that stays, and one without would be no reason to panic.
-        first.unwrap_or(&view.seats[0]).member
+        (first.unwrap_or(view.seats[0].member), second)
     }
 }
 
 /// The first home of a name in a view.
 #[must_use]
 pub fn home(view: &View, name: &str) -> Member {
-    Shard::of(name).home(view)
+    Shard::of(name).homes(view).0
 }
 
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -103,7 +112,7 @@ mod tests {
         assert_eq!(shards.len(), usize::from(SHARDS));
         assert!(shards.values().all(|count| (50..=160).contains(count)), "{shards:?}");
         let mut homes = BTreeMap::<_, u32>::new();
-        (0..SHARDS).for_each(|shard| *homes.entry(Shard(shard).home(&view(5))).or_default() += 1);
+        (0..SHARDS).for_each(|shard| *homes.entry(Shard(shard).homes(&view(5)).0).or_default() += 1);
         assert!(homes.values().all(|count| (150..=260).contains(count)), "{homes:?}");
     }
 
@@ -113,9 +122,12 @@ mod tests {
         let cut = before.successor(&[Change::Cut(member(2))]);
         let retired = before.successor(&[Change::Retire(member(2))]);
         for shard in (0..SHARDS).map(Shard) {
-            let home = shard.home(&before);
+            let (home, deputy) = shard.homes(&before);
             for after in [&cut, &retired] {
-                assert_eq!(shard.home(after) == home, home != member(2));
+                let (next, second) = shard.homes(after);
+                assert_eq!(next == home, home != member(2));
+                assert_eq!(Some(next) == deputy, home == member(2), "the second becomes the first");
+                assert!(second.is_some_and(|second| second != next && second != member(2)));
             }
         }
     }

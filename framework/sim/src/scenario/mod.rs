@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod membership;
+pub mod mutex;
 pub(crate) mod node;
 pub mod schedule;
 
@@ -15,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use catalog::Catalog;
 pub use membership::Membership;
+pub use mutex::Mutex;
 pub use schedule::Schedule;
 
 use crate::{

@@ -66,6 +66,10 @@ pub struct Installed {
     pub joined: Vec<Member>,
     /// Who is out.
     pub lost: Vec<(Member, Reason)>,
+    /// Those of them who have not said, as far as this node knows, that they hold nothing any more.
+    pub unheard: Vec<Member>,
+    /// This node has come into another lineage, with nothing of its own.
+    pub entered: bool,
     /// It is active after so long.
     pub wait: Duration,
     /// What the lost held may have changed after anything that this lineage knows: their shards are orphaned.

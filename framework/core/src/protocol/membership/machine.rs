@@ -659,10 +659,12 @@ impl Machine {
             () => Reason::Cut,
         };
         let lost = before.missing_in(&self.view).filter(|_| same_line || forked);
-        let lost = lost.map(|member| (member, reason(member))).collect();
+        let lost: Vec<_> = lost.map(|member| (member, reason(member))).collect();
+        let unheard = lost.iter().map(|(member, _)| *member).filter(|member| !parted.contains(member)).collect();
+        let entered = !same_line && !forked;
         let (at, before) = (self.view.at, before.at);
         let wait = self.active_from.saturating_since(now);
-        out.emit(Event::Installed(Installed { at, before, joined, lost, wait, orphaned }));
+        out.emit(Event::Installed(Installed { at, before, joined, lost, unheard, entered, wait, orphaned }));
         out.emit(Event::Stand(self.standing()));
         self.announce(now, out);
     }

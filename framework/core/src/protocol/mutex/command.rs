@@ -41,6 +41,8 @@ pub enum Command {
         /// Of the guard.
         fence: Fence,
     },
+    /// All guards of this node are lost, though nobody has given them back: it leaves. Whoever gets their tokens is told.
+    Abandon,
     /// What has become of a parked token: the answer to [`Event::Recalled`](super::Event::Recalled), in the same step.
     Returned {
         /// Of which mutex.
@@ -54,7 +56,7 @@ pub enum Command {
     Install {
         /// The view.
         view: View,
-        /// Who was in the view before it and is not in this one.
+        /// Who was in the view before it, and has not said before it went that it holds nothing any more.
         cut: Vec<Member>,
     },
     /// Perhaps more can be done now than before.

@@ -80,7 +80,7 @@ impl Machine {
 impl One {
     fn waits_for_taken(&self, from: Member, pass: u64) -> bool {
         if pass == 0 {
-            return self.untold && from == self.home;
+            return self.untold.contains(&from);
         }
         let went = self.went.as_ref().filter(|went| went.to == from && went.unanswered.is_some());
         went.is_some() && self.pass == pass

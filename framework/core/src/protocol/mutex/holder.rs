@@ -1,5 +1,7 @@
 //! Whoever has a token: it grants guards, and passes the token on.
 
+use alloc::vec::Vec;
+
 use super::{
     Body, Event, Fence, Ticket, Token,
     here::Here,
@@ -31,8 +33,7 @@ impl One {
                 return self.refuse_tries(here, out);
             }
         }
-        let turn =
-            token.queue.is_empty() || self.run < here.config.run_max || here.config.bugs.has(Bug::LocalTasksFirst);
+        let turn = token.queue.is_empty() || self.left > 0 || here.config.bugs.has(Bug::LocalTasksFirst);
         // The last step before a guard is handed out: whoever was stopped since then finds its lease over.
         let serves = here.service.grants(now) || here.config.bugs.has(Bug::GrantUnchecked);
         if turn && serves {
@@ -44,7 +45,7 @@ impl One {
         if !serves && !self.waiters.is_empty() && !token.queue.is_empty() {
             if self.in_vain == Some(token.fence) {
                 // It has come back, and nobody has had it. Two who are granted nothing would play ball with it.
-                out.reached("mutex: a token that was passed on in vain");
+                out.reached("mutex: a token that nobody may grant");
                 return self.refuse_tries(here, out);
             }
             self.in_vain = Some(token.fence);
@@ -56,12 +57,16 @@ impl One {
     /// expected to be the one after the last that was served, since those before it may have been given up.
     fn enqueue(&mut self, here: &Here) {
         let Some(token) = &mut self.token else { return };
+        let was_empty = token.queue.is_empty();
         for seat in here.others() {
             let (wanted, served) = (self.requested[usize::from(seat)], token.served[usize::from(seat)]);
             let wants = if here.config.bugs.has(Bug::NextRequestOnly) { wanted == served + 1 } else { wanted > served };
             if wants && !token.queue.contains(&seat) {
                 token.queue.push(seat);
             }
+        }
+        if was_empty && !token.queue.is_empty() {
+            self.begin_run(here);
         }
     }
 
@@ -71,7 +76,7 @@ impl One {
         // A try is no request, but may be what was served.
         let served = &mut token.served[usize::from(here.seat())];
         *served = self.requested[usize::from(here.seat())].max(*served);
-        self.run = if token.queue.is_empty() { 0 } else { self.run + 1 };
+        self.left = self.left.saturating_sub(1);
         self.hold = Hold::Held;
         let died = core::mem::take(&mut token.died) && !here.config.bugs.has(Bug::DeathUntold);
         out.emit(Event::Granted { ticket, name: self.name.clone(), fence: token.fence, died });
@@ -150,11 +155,14 @@ impl One {
     }
 
     /// A try is nothing to remember: only who has the token answers it, or who is about to make it.
-    pub(super) fn hear_try(&mut self, seat: u16, number: u64, here: &Here) {
+    pub(super) fn hear_try(&mut self, seat: u16, number: u64, here: &Here, out: &mut Outbox) {
         if here.config.bugs.has(Bug::TryQueued) {
             self.hear_request(seat, number);
         }
         if self.token.is_some() || (self.is_home(here) && self.making != Making::Done) {
+            if self.token.is_none() {
+                out.reached("mutex: a try that waits for the token to be made");
+            }
             self.tries.insert(seat, number);
         }
     }
@@ -166,6 +174,7 @@ impl One {
             here.send(from, &self.name, Body::Taken { pass }, out);
         }
         if was_here || self.token.is_some() {
+            out.reached("mutex: a token that comes again");
             return false;
         }
         let seat = here.seat();
@@ -183,14 +192,16 @@ impl One {
         self.request = None;
         self.attempt = None;
         self.queued = false;
-        self.run = 0;
+        self.begin_run(here);
         true
     }
 
     pub(super) fn hear_taken(&mut self, from: Member, pass: u64) -> bool {
         if pass == 0 {
-            // The home knows of the guard that was brought.
-            return from == self.home && core::mem::take(&mut self.untold);
+            // It knows of the guard that was brought.
+            let before = self.untold.len();
+            self.untold.retain(|it| *it != from);
+            return self.untold.len() < before;
         }
         let mine = self.went.as_mut().filter(|went| went.to == from && pass == self.pass);
         mine.is_some_and(|went| went.unanswered.take().is_some())
@@ -208,6 +219,12 @@ impl One {
         released
     }
 
+    /// A guard is lost, and was not given back.
+    pub(super) fn abandon(&mut self) {
+        self.hold = Hold::Free;
+        self.token.iter_mut().for_each(|token| token.died = true);
+    }
+
     /// What became of a parked token; false if it was not asked for.
     pub(super) fn returned(&mut self, fence: Fence, held: bool, here: &Here) -> bool {
         let (Hold::Parked { recalled: true }, Some(token)) = (self.hold, &mut self.token) else { return false };
@@ -217,7 +234,7 @@ impl One {
         self.hold = if held { Hold::Held } else { Hold::Free };
         if self.brought == Brought::Parked {
             self.brought = if held { Brought::Guard } else { Brought::Nothing };
-            self.untold = held && !self.is_home(here);
+            self.untold = if held { self.keepers(here) } else { Vec::new() };
             if !held && !here.config.bugs.has(Bug::IdleTokenSurvives) {
                 // It was idle, and so it ended with its view.
                 self.token = None;

@@ -17,7 +17,7 @@ pub(super) fn check(one: &One, here: &Here) -> Result<(), &'static str> {
     sound(one.token.is_some() && one.queued, "who has the token waits for nobody")?;
     sound(one.token.is_some() && one.request.is_some(), "who has the token asks nobody for it")?;
     let made = one.making == Making::Done;
-    sound(one.untold && one.brought != Brought::Guard, "only a guard that was brought is told of")?;
+    sound(!one.untold.is_empty() && one.brought != Brought::Guard, "only a guard that was brought is told of")?;
     sound(one.is_home(here) && one.token.is_some() && !made, "a token at home was made or brought")?;
     sound(one.brought == Brought::Guard && !made, "a guard that was brought is the token")?;
     let Some(token) = &one.token else { return Ok(()) };

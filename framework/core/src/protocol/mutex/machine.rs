@@ -136,7 +136,7 @@ impl Protocol for Machine {
         }
         match body {
             Body::Request { number } => self.with(now, name, out, |one, _, _| one.hear_request(seat, number)),
-            Body::Try { number } => self.with(now, name, out, |one, here, _| one.hear_try(seat, number, here)),
+            Body::Try { number } => self.with(now, name, out, |one, here, out| one.hear_try(seat, number, here, out)),
             Body::Token { pass, token } => {
                 if !is_sound(&token, self.here.count()) {
                     return ignore(Ignored::Unsound, out);
@@ -153,7 +153,10 @@ impl Protocol for Machine {
             Body::Taken { pass } => {
                 self.with_known(now, &name, from, Ignored::NotAsked, out, |one, _, _| one.hear_taken(from, pass));
             }
-            Body::ReportWanted => self.report(&name, from, out),
+            Body::ReportWanted => {
+                self.report(&name, from, out);
+                self.with(now, name, out, |one, _, _| one.wanted_by(from));
+            }
             Body::Report(report) => {
                 if report.nothing_else {
                     self.here.empty_handed.insert(seat);
@@ -187,6 +190,12 @@ impl Protocol for Machine {
                 self.with_known(now, &name, me, Ignored::NotAsked, out, |one, here, _| one.returned(fence, held, here));
             }
             Command::Install { view, cut } => self.install(now, view, cut, out),
+            Command::Abandon => {
+                let held = self.names.values().filter(|one| one.hold == Hold::Held).map(|one| one.name.clone());
+                for name in held.collect::<Vec<_>>() {
+                    self.with(now, name, out, |one, _, _| one.abandon());
+                }
+            }
             Command::Proceed => {
                 for name in mem::take(&mut self.blocked) {
                     self.with(now, name, out, |_, _, _| {});
@@ -282,6 +291,7 @@ impl Machine {
         if !message.at.is_before(self.here.view.at) {
             let early = self.early.entry(from).or_default();
             if early.len() < EARLY_MAX {
+                out.reached("mutex: a message of a later view");
                 return early.push(message);
             }
             reason = Ignored::TooMany;
@@ -293,19 +303,24 @@ impl Machine {
         if view.at == self.here.view.at {
             return;
         }
-        // Who comes to a view from elsewhere brings nothing.
-        let survives = view.seat(self.here.me).is_some_and(|seat| seat.since < view.at.epoch);
+        // Who comes from elsewhere brings nothing, even if it was taken in some views ago and learns that only now.
+        let since = |view: &View| view.seat(self.here.me).map(|seat| seat.since);
+        let survives = since(&view) == since(&self.here.view);
         let before = self.here.enter(view);
         let names = mem::take(&mut self.names);
         self.timers.clear();
         self.blocked.clear();
         if survives {
             for one in names.values() {
-                if let Some((sighting, to)) = one.sighting(before.at.epoch) {
-                    self.here.past.see(&one.name, sighting, to);
+                if let Some(seen) = one.supposed(before.at.epoch) {
+                    self.here.past.suppose(&one.name, seen);
+                }
+                if let Some(seen) = one.seen(before.at.epoch) {
+                    self.here.past.see(&one.name, seen);
                 }
             }
-            self.here.past.turn(before, cut);
+            let view = &self.here.view;
+            self.here.past.turn(|member| view.has(member), &cut);
         } else {
             self.here.past = Past::default();
         }

@@ -9,7 +9,10 @@ use super::{
     machine::Outbox,
     one::{Brought, Making, One, Went},
 };
-use crate::protocol::{bugs::Bug, time::Time};
+use crate::{
+    protocol::{bugs::Bug, time::Time},
+    wire::id::Member,
+};
 
 impl One {
     /// Asks, or makes the token once all have answered.
@@ -18,10 +21,11 @@ impl One {
             return;
         }
         if self.making == Making::Unwanted {
-            let missing: BTreeSet<_> = here
-                .survivors()
-                .filter(|seat| !here.empty_handed.contains(seat) && !here.config.bugs.has(Bug::ReportsUnwanted))
-                .collect();
+            // The deputy learns from the question that there is a token, whatever it has brought.
+            let deputy = self.deputy.filter(|it| *it != here.me).and_then(|it| here.seat_of(it));
+            let unknown = here.survivors().filter(|seat| !here.empty_handed.contains(seat));
+            let missing: BTreeSet<_> = unknown.chain(deputy).collect();
+            let missing = if here.config.bugs.has(Bug::ReportsUnwanted) { BTreeSet::new() } else { missing };
             missing.iter().for_each(|seat| here.send_to(*seat, &self.name, Body::ReportWanted, out));
             self.making = Making::Asking { missing, sighting: here.past.sighting(&self.name) };
             self.repeat_soon(now, here);
@@ -29,6 +33,9 @@ impl One {
         let Making::Asking { missing, sighting } = &self.making else { return };
         let ready = missing.is_empty() && (here.service.active || here.config.bugs.has(Bug::MadeTooEarly));
         if !ready {
+            if missing.is_empty() {
+                out.reached("mutex: all reports are there before the view is active");
+            }
             return;
         }
         let died = sighting.is_some_and(|sighting| sighting.died);
@@ -58,19 +65,27 @@ impl One {
         Some(Report { held, ..empty_report(self, here) })
     }
 
-    /// Tells the home of the guard that this node has brought, whether it asks or not: should this node die, somebody must know
-    /// that it had one.
-    pub(super) fn tell_home(&self, here: &Here, out: &mut Outbox) {
-        if let Some(report) = self.report(here) {
-            here.send(self.home, &self.name, Body::Report(report), out);
+    /// Tells the home, and its deputy, of the guard that this node has brought, whether they ask or not: should this node die,
+    /// somebody must know that it had one.
+    pub(super) fn tell_keepers(&self, only: Option<u16>, here: &Here, out: &mut Outbox) {
+        let Some(report) = self.report(here).filter(|_| !self.untold.is_empty()) else { return };
+        for seat in self.untold.iter().filter_map(|it| here.seat_of(*it)) {
+            if only.is_none_or(|only| only == seat) {
+                here.send_to(seat, &self.name, Body::Report(report), out);
+            }
         }
     }
 
-    /// Somebody has told the home what it has brought; false if that was known.
+    /// The home asks what this node has brought, so it has perhaps made a token by the time that it dies.
+    pub(super) fn wanted_by(&mut self, home: Member) {
+        self.perhaps_made |= home == self.home;
+    }
+
+    /// Somebody tells what it has brought; false if that was known.
     pub(super) fn hear_report(&mut self, seat: u16, report: Report, here: &Here, out: &mut Outbox) -> bool {
         if report.held {
             here.send_to(seat, &self.name, Body::Taken { pass: 0 }, out);
-            let news = self.making != Making::Done;
+            let news = self.token.is_none() && self.pass == 0;
             if news {
                 out.reached("mutex: a guard that came into the next view");
                 self.making = Making::Done;
@@ -83,7 +98,11 @@ impl One {
         }
         let Making::Asking { missing, sighting } = &mut self.making else { return false };
         *sighting = report.sighting.max(*sighting);
-        missing.remove(&seat)
+        let news = missing.remove(&seat);
+        if news && missing.is_empty() && !here.service.active {
+            out.reached("mutex: all reports are there before the view is active");
+        }
+        news
     }
 }
 

@@ -35,13 +35,13 @@
 //! | `Taken` | requester | who sent the token | at once, as often as the token comes; also home, to who has brought a guard |
 //! | `Try` | requester | all others | a task tries; repeated until it is answered |
 //! | `Busy` | holder | who tries | there is a guard, or somebody waits |
-//! | `ReportWanted` | home | survivors | the name is wanted in this view for the first time; repeated until answered |
-//! | `Report` | survivor | home | at once; unasked if it has brought a guard, repeated until that is known |
+//! | `ReportWanted` | home | survivors that may have brought something, and its deputy | the name is wanted in this view for the first time; repeated until answered |
+//! | `Report` | survivor | home | at once; unasked, and to the deputy too, if it has brought a guard, repeated until that is known |
 //!
 //! **How it goes.** A token that is parked where it is wanted costs no message; otherwise a guard costs a request to each
 //! other member and the token, and if its requester is known to the holder already, the token alone. The holder serves those
-//! of whom it has heard in that order. Its own tasks have the token for at most [`run_max`](Config::run_max) guards in a row
-//! while others wait; if some are left then, it queues for itself. A guard is granted as the last step, after a look at the
+//! of whom it has heard in that order. Of its own tasks, those that wait when the token comes, or when the first other node
+//! does, have it first, but not more than [`run_max`](Config::run_max) of them; if some are left then, it queues for itself. A guard is granted as the last step, after a look at the
 //! lease: who was stopped since then finds it over. A task that gives up leaves its request behind; a token that comes where
 //! nobody waits goes on.
 //!
@@ -52,10 +52,11 @@
 //! decides, once, on a closed set of reports, and names that nobody uses cost nothing.
 //!
 //! **Who died.** The first guard of a new token says whether the holder before it died, or was excluded, while it may have had
-//! a guard. The token was last where the latest sighting says: with whom it was passed to, or who has brought a guard; if
-//! nobody has heard of it, at home. The home hears of guards that were brought at once, since the node that brought one may
-//! die before anybody asks. A member on its way out gives idle tokens to their homes, and so does not seem to have died with
-//! them. The alarm may be false: who dies with an idle token looks the same.
+//! a guard. The token was last where the latest sighting says: with whom it was passed to, or who has brought a guard, or
+//! with the home that made it. The home has a *deputy*, who becomes home if it dies: it is asked for a report whatever it has
+//! brought, and so knows that there is a token; and both hear at once of guards that were brought, since the node that brought
+//! one may die before anybody asks. A member on its way out gives idle tokens to their homes, and so does not seem to have died
+//! with them. The alarm may be false: who dies with an idle token looks the same.
 //!
 //! **Invariants.**
 //! - **L1** At most one token for each name and view: here, or under way, or not made yet.
@@ -63,7 +64,8 @@
 //! - **L3** At most one guard is good.
 //! - **L4** A task that waits is known at the holder, or stands in the queue, or its request is repeated.
 //! - **L5** Once its request is known at the holder, at most sixteen guards for each other member come before it.
-//! - **L6** Whoever is granted a mutex after its holder died, or was excluded, with a guard, is told so.
+//! - **L6** Whoever is granted a mutex after its holder died, or was excluded, with a guard, is told so; if others died with it,
+//!   as long as somebody is left who had heard of the guard.
 //! - **W2** When faults have ended and holders give back, every task that waits is granted its guard.
 //!
 //! **Why L3.** Within a view there is one token (L1), and one guard at a time comes of it. A guard of an earlier view is good
@@ -77,8 +79,7 @@
 //!
 //! **Bounds.** [`MUTEXES_MAX`](crate::wire::limits::MUTEXES_MAX) names of which something was heard in one view; within a view
 //! none is forgotten, since a pass number is no protection against a token of a name that was. Sightings of
-//! [`MUTEXES_REMEMBERED_MAX`](crate::wire::limits::MUTEXES_REMEMBERED_MAX) names, and of deaths those of the last 64 views that
-//! lost somebody. For each name two numbers for each member. Messages of later views: 64 for each member.
+//! [`MUTEXES_REMEMBERED_MAX`](crate::wire::limits::MUTEXES_REMEMBERED_MAX) names. For each name two numbers for each member. Messages of later views: 64 for each member.
 //!
 //! **Deviations and why.**
 //! - *Requests are given up*, so the last request need not be the one after the last that was served: who is served is who has

@@ -5,9 +5,9 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox};
+use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox, past::Seen};
 use crate::{
-    protocol::{home, time::Time, view::Epoch},
+    protocol::{home::Shard, time::Time, view::Epoch},
     wire::{id::Member, name::Name},
 };
 
@@ -17,6 +17,8 @@ pub(super) struct One {
     pub(super) name: Name,
     /// Who makes the token, if nobody has brought it into this view.
     pub(super) home: Member,
+    /// Who knows what the home knows of where the token is, should that die.
+    pub(super) deputy: Option<Member>,
     pub(super) making: Making,
     /// RN: of each member, the last request that is known.
     pub(super) requested: Vec<u64>,
@@ -27,10 +29,12 @@ pub(super) struct One {
     pub(super) hold: Hold,
     /// The guard that came with this node into the view; or the parked token, until it is known whether there is a guard of it.
     pub(super) brought: Brought,
-    /// It has brought a guard, and the home does not know that yet.
-    pub(super) untold: bool,
+    /// It has brought a guard, and these two, or one of them, do not know that yet: the home and its deputy.
+    pub(super) untold: Vec<Member>,
     /// How often the token had been passed on when it was here, or left, last.
     pub(super) pass: u64,
+    /// The home has asked this node, so there is perhaps a token that this node has not seen.
+    pub(super) perhaps_made: bool,
     /// It was here, and left.
     pub(super) went: Option<Went>,
     /// Local tasks that wait, the first to come first.
@@ -43,8 +47,8 @@ pub(super) struct One {
     pub(super) attempt: Option<u64>,
     /// This node stands in the queue of the token.
     pub(super) queued: bool,
-    /// Guards granted here in a row while others were in the queue.
-    pub(super) run: u32,
+    /// So many more guards are granted here before those in the queue get the token.
+    pub(super) left: u32,
     /// The last guard of the token when it was passed on since none is granted here, although tasks wait.
     pub(super) in_vain: Option<Fence>,
     /// When what was not answered is said again.
@@ -110,25 +114,27 @@ pub(super) struct Again {
 impl One {
     /// A mutex of which nothing has been heard in this view.
     pub(super) fn new(name: Name, here: &Here) -> Self {
-        let home = home::home(&here.view, &name);
+        let (home, deputy) = Shard::of(&name).homes(&here.view);
         Self {
             name,
             home,
+            deputy,
             making: Making::Unwanted,
             requested: vec![0; here.view.seats.len()],
             tries: BTreeMap::new(),
             token: None,
             hold: Hold::Free,
             brought: Brought::Nothing,
-            untold: false,
+            untold: Vec::new(),
             pass: 0,
+            perhaps_made: false,
             went: None,
             waiters: VecDeque::new(),
             tried: Vec::new(),
             request: None,
             attempt: None,
             queued: false,
-            run: 0,
+            left: 0,
             in_vain: None,
             again: None,
         }
@@ -152,7 +158,9 @@ impl One {
         next.hold = if next.brought == Brought::Parked { Hold::Parked { recalled: true } } else { self.hold };
         next.token = Some(Token { served: vec![0; here.view.seats.len()], queue: Vec::new(), ..token });
         next.making = Making::Done;
-        next.untold = next.brought == Brought::Guard && !next.is_home(here);
+        if next.brought == Brought::Guard {
+            next.untold = next.keepers(here);
+        }
         next
     }
 
@@ -160,22 +168,34 @@ impl One {
         self.home == here.me
     }
 
+    /// The home and its deputy, as far as they are others.
+    pub(super) fn keepers(&self, here: &Here) -> Vec<Member> {
+        [Some(self.home), self.deputy].into_iter().flatten().filter(|it| *it != here.me).collect()
+    }
+
     /// Where the token was last, and where it went then, to be told in later views.
-    pub(super) fn sighting(&self, epoch: Epoch) -> Option<(Sighting, Option<Member>)> {
-        let seen = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
-        match (&self.token, &self.went, &self.making) {
-            (Some(token), ..) => Some((seen(true, token.died), None)),
-            (None, Some(went), _) => Some((seen(false, went.died), Some(went.to))),
-            (None, None, Making::Asking { sighting, .. }) => sighting.map(|sighting| (sighting, None)),
-            (None, None, Making::Unwanted | Making::Done) => None,
-        }
+    pub(super) fn seen(&self, epoch: Epoch) -> Option<Seen> {
+        let sighting = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
+        let (sighting, to) = match (&self.token, &self.went, &self.making) {
+            (Some(token), ..) => (sighting(true, token.died), None),
+            (None, Some(went), _) => (sighting(false, went.died), Some(went.to)),
+            (None, None, Making::Asking { sighting, .. }) => ((*sighting)?, None),
+            (None, None, Making::Unwanted | Making::Done) => return None,
+        };
+        Some(Seen { sighting, to })
+    }
+
+    /// What the home may have made of it, unseen by this node.
+    pub(super) fn supposed(&self, epoch: Epoch) -> Option<Seen> {
+        let sighting = Sighting { epoch, pass: 0, first_hand: false, died: false };
+        self.perhaps_made.then_some(Seen { sighting, to: Some(self.home) })
     }
 
     /// Does what can be done now.
     pub(super) fn pursue(&mut self, now: Time, here: &mut Here, out: &mut Outbox) {
         if here.service.open {
-            if self.untold && self.again.is_none() {
-                self.tell_home(here, out);
+            if self.again.is_none() {
+                self.tell_keepers(None, here, out);
             }
             self.make(now, here, out);
             if self.token.is_some() {
@@ -191,11 +211,21 @@ impl One {
         }
     }
 
+    /// Those tasks that wait by now have their turn before others do; but not too many of them.
+    pub(super) fn begin_run(&mut self, here: &Here) {
+        let waiting = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX);
+        self.left = waiting.min(here.config.run_max);
+    }
+
     /// Whether something is said again and again, or done as soon as it can be.
     fn is_waiting(&self) -> bool {
         let sent = self.went.as_ref().is_some_and(|went| went.unanswered.is_some());
         let asking = matches!(self.making, Making::Asking { .. }) && self.is_wanted();
-        sent || asking || self.untold || self.request.is_some() || self.attempt.is_some() || self.is_blocked()
+        sent || asking
+            || !self.untold.is_empty()
+            || self.request.is_some()
+            || self.attempt.is_some()
+            || self.is_blocked()
     }
 
     /// Whether it waits for the membership.
@@ -224,9 +254,7 @@ impl One {
             let body = Body::Token { pass: self.pass, token: token.clone() };
             here.send(*to, &self.name, body, out);
         }
-        if self.untold && here.seat_of(self.home).is_some_and(|seat| is_meant(&seat)) {
-            self.tell_home(here, out);
-        }
+        self.tell_keepers(to, here, out);
         if let Making::Asking { missing, .. } = &self.making {
             missing.iter().filter(|seat| is_meant(seat)).for_each(|seat| {
                 here.send_to(*seat, &self.name, Body::ReportWanted, out);

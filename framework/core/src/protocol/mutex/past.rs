@@ -1,94 +1,91 @@
 //! What is remembered over views: where tokens were last, so that whoever comes next is told if a holder died.
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::Sighting;
 use crate::{
-    protocol::{
-        home,
-        view::{Epoch, View},
-    },
+    protocol::view::Epoch,
     wire::{id::Member, limits::MUTEXES_REMEMBERED_MAX, name::Name},
 };
 
 /// What one node remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Past {
-    sightings: BTreeMap<Name, Seen>,
-    /// The views that have ended, the last one last.
-    turns: VecDeque<Turn>,
+pub(super) struct Past(BTreeMap<Name, Memory>);
+
+/// Of one mutex.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Memory {
+    /// The last that is known.
+    known: Option<Seen>,
+    /// What may have been after that: homes were about to make a token. The last one comes last, and each member once.
+    perhaps: Vec<Seen>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Seen {
-    sighting: Sighting,
-    /// It was on its way to this member, which perhaps has a guard of it still, views later.
-    to: Option<Member>,
+/// Where a token was at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Seen {
+    pub(super) sighting: Sighting,
+    /// It was on its way to this member, or with it, which perhaps has a guard of it still, views later.
+    pub(super) to: Option<Member>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Turn {
-    view: View,
-    /// Who died with it.
-    cut: Vec<Member>,
-}
+/// So many homes are remembered for each mutex.
+const SUPPOSED_MAX: usize = 8;
 
-/// So many views are remembered.
-const TURNS_MAX: usize = 64;
+impl Memory {
+    fn sighting(&self) -> Option<Sighting> {
+        // That it may have been made counts for something only if whoever did so has died.
+        let perhaps = self.perhaps.iter().copied().filter(|seen| seen.sighting.died);
+        self.known.into_iter().chain(perhaps).map(|seen| seen.sighting).max()
+    }
+}
 
 impl Past {
-    /// Where the token of a mutex was last. A token of which nobody has heard was at home; so if the home died, that may have held
-    /// it. Who has brought a guard into the next view tells its home there, and may die before that has heard it: so the home of
-    /// the view before counts as well.
+    /// Where the token of a mutex was last.
     pub(super) fn sighting(&self, name: &Name) -> Option<Sighting> {
-        let later = self.turns.iter().skip(1).map(|turn| &turn.cut[..]).chain([&[][..]]);
-        let fatal = |(turn, later): &(&Turn, &[Member])| {
-            let mut dead = turn.cut.iter().chain(*later).peekable();
-            dead.peek().is_some() && {
-                let home = home::home(&turn.view, name);
-                dead.any(|member| *member == home)
-            }
-        };
-        let implied = self.turns.iter().zip(later).filter(fatal).last().map(|(turn, _)| Sighting {
-            epoch: turn.view.at.epoch,
-            pass: 0,
-            first_hand: false,
-            died: true,
-        });
-        implied.max(self.sightings.get(name).map(|seen| seen.sighting))
+        self.0.get(name)?.sighting()
     }
 
     /// Whether it knows nothing that would make a difference to anybody: where nobody has died, nobody asks where a token was.
     pub(super) fn is_blank(&self) -> bool {
-        let calm = self.turns.iter().all(|turn| turn.cut.is_empty());
-        calm && self.sightings.values().all(|seen| !seen.sighting.died)
+        !self.0.values().any(|memory| memory.sighting().is_some_and(|sighting| sighting.died))
     }
 
-    pub(super) fn see(&mut self, name: &Name, sighting: Sighting, to: Option<Member>) {
-        let known = self.sightings.entry(name.clone()).or_insert(Seen { sighting, to });
-        if sighting > known.sighting {
-            *known = Seen { sighting, to };
+    /// The token was seen there.
+    pub(super) fn see(&mut self, name: &Name, seen: Seen) {
+        let memory = self.0.entry(name.clone()).or_default();
+        if memory.known.is_none_or(|known| seen.sighting > known.sighting) {
+            memory.known = Some(seen);
         }
+        memory.perhaps.retain(|perhaps| perhaps.sighting > seen.sighting);
     }
 
-    /// A view has ended, in which all that it knows of was seen.
-    pub(super) fn turn(&mut self, before: View, cut: Vec<Member>) {
-        for seen in self.sightings.values_mut() {
-            seen.sighting.died |= seen.to.is_some_and(|to| cut.contains(&to));
+    /// It was perhaps made then.
+    pub(super) fn suppose(&mut self, name: &Name, seen: Seen) {
+        let perhaps = &mut self.0.entry(name.clone()).or_default().perhaps;
+        perhaps.retain(|before| before.sighting.died || (before.to.is_some() && before.to != seen.to));
+        if perhaps.len() == SUPPOSED_MAX {
+            perhaps.remove(0);
         }
-        self.turns.push_back(Turn { view: before, cut });
-        if self.turns.len() > TURNS_MAX {
-            self.turns.pop_front();
+        perhaps.push(seen);
+    }
+
+    /// A view has ended, in which all that it knows of was seen. Whoever left in order may have passed a token on before to
+    /// somebody who has died with it; after that, who has a guard is told of in the next view.
+    pub(super) fn turn(&mut self, stays: impl Fn(Member) -> bool, cut: &[Member]) {
+        let all = self.0.values_mut().flat_map(|memory| memory.known.iter_mut().chain(&mut memory.perhaps));
+        for seen in all {
+            if seen.to.is_some_and(|to| !stays(to)) {
+                seen.sighting.died |= !cut.is_empty();
+                seen.to = None;
+            }
         }
-        while self.sightings.len() > MUTEXES_REMEMBERED_MAX {
-            let oldest = self.sightings.values().map(|seen| seen.sighting.epoch).min().unwrap_or(Epoch(0));
-            let before = self.sightings.len();
-            let mut excess = before - MUTEXES_REMEMBERED_MAX;
-            self.sightings.retain(|_, seen| {
-                let goes = excess > 0 && seen.sighting.epoch == oldest;
+        while self.0.len() > MUTEXES_REMEMBERED_MAX {
+            let epoch = |memory: &Memory| memory.sighting().map_or(Epoch(0), |sighting| sighting.epoch);
+            let oldest = self.0.values().map(epoch).min().unwrap_or(Epoch(0));
+            let mut excess = self.0.len() - MUTEXES_REMEMBERED_MAX;
+            self.0.retain(|_, memory| {
+                let goes = excess > 0 && epoch(memory) == oldest;
                 excess -= usize::from(goes);
                 !goes
             });

@@ -23,6 +23,7 @@ fn h21_who_leaves_does_so_in_two_views() {
     assert_eq!(scene.members_at(A), [A, B]);
     let lost: Vec<_> = scene.installed(A).iter().flat_map(|it| it.lost.clone()).collect();
     assert_eq!(lost, [(C, Reason::Parted)]);
+    assert!(scene.installed(A).iter().all(|it| it.unheard.is_empty()));
     scene.pass(ms(10));
     assert!(scene.serves(A) && scene.serves(B), "nothing of it is waited for");
 }
@@ -73,4 +74,6 @@ fn a_leaver_that_dies_on_its_way_is_cut() {
     scene.pass(ms(1500));
     assert_eq!(scene.members_at(A), [A, B]);
     assert!(scene.serves(A) && scene.serves(B));
+    let unheard: Vec<_> = scene.installed(A).iter().flat_map(|it| it.unheard.clone()).collect();
+    assert_eq!(unheard, [C], "it may have held guards");
 }

@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use super::{
-    super::{Body, Event},
+    super::{Body, Config, Event, Machine},
     scene::{EPOCH, LAPSED, LEASED, Letter, Scene, WAITING, fence, is_taken, is_token, member},
 };
 use crate::protocol::{
     bugs::{Bug, Bugs},
-    view::{Change, Epoch},
+    view::{At, Change, Epoch, Lineage, View},
 };
 
 fn is_report(letter: &Letter) -> bool {
@@ -61,40 +61,75 @@ fn a_home_that_held_its_own_mutex_and_died_is_told_of_too() {
     assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
 }
 
-/// A guard is brought along from view to view, and whoever knows of it has heard of it in an earlier one.
+/// T16, over views: a guard comes into them with its holder, and nobody there needs to have heard of it.
 #[test]
-fn who_dies_with_a_guard_of_an_earlier_view_is_told_of_too() {
+fn a_holder_that_dies_views_later_is_told_of_by_who_passed_the_token_to_it() {
     let mut scene = Scene::new(3);
     let name = scene.name(0);
-    scene.acquire(2, &name, 1);
+    scene.acquire(1, &name, 1);
     scene.deliver();
-    assert_eq!(scene.guard().0, 2);
-    let next = scene.next(&[Change::Renew]);
-    scene.install_all(&next, LEASED);
-    scene.nodes[2].dead = true;
-    let next = scene.next(&[Change::Cut(member(2))]);
-    scene.install_all(&next, LEASED);
-    scene.acquire(1, &name, 2);
-    scene.deliver();
-    assert_eq!(scene.guard(), (1, 2, fence(EPOCH + 2, 1), true));
-}
-
-/// The same of a guard that was never passed on: it was made at home, and the home is another one by now.
-#[test]
-fn who_was_home_in_an_earlier_view_and_dies_is_told_of_too() {
-    let mut scene = Scene::new(3);
-    let moved = scene.next(&[Change::Retire(member(0))]);
-    let name = scene.name_that_moves(0, &moved, 1);
-    scene.acquire(0, &name, 1);
-    scene.deliver();
-    assert_eq!(scene.guard().0, 0);
-    scene.install_all(&moved, LEASED);
-    scene.nodes[0].dead = true;
-    let next = scene.next(&[Change::Cut(member(0))]);
-    scene.install_all(&next, LEASED);
+    scene.granted();
+    scene.go_on(&[Change::Renew]);
+    scene.nodes[1].dead = true;
+    scene.go_on(&[Change::Cut(member(1))]);
     scene.acquire(2, &name, 2);
     scene.deliver();
     assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
+#[test]
+fn a_holder_that_was_home_when_it_made_the_token_and_dies_views_later_is_told_of() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(0, &name, 1);
+    scene.deliver();
+    scene.granted();
+    // It is home no more, and holds on.
+    scene.go_on(&[Change::Retire(member(0))]);
+    scene.nodes[0].dead = true;
+    scene.go_on(&[Change::Cut(member(0))]);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), true));
+}
+
+#[test]
+fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_has_left() {
+    // The token comes from its home, or by way of another member.
+    for leaver in [0, 3] {
+        let mut scene = Scene::new(4);
+        let name = scene.name(0);
+        if leaver == 3 {
+            scene.acquire(3, &name, 1);
+            scene.deliver();
+            scene.release(3, &name, fence(EPOCH, 1));
+        }
+        scene.acquire(1, &name, 2);
+        scene.deliver();
+        scene.granted();
+        scene.go_on(&[Change::Retire(member(leaver))]);
+        scene.go_on(&[Change::Part(member(leaver))]);
+        scene.nodes[1].dead = true;
+        scene.go_on(&[Change::Cut(member(1))]);
+        scene.acquire(2, &name, 3);
+        scene.deliver();
+        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} has left");
+    }
+}
+
+#[test]
+fn who_has_left_in_order_is_missed_by_nobody() {
+    let mut scene = Scene::new(3);
+    let name = scene.name(0);
+    scene.acquire(0, &name, 1);
+    scene.deliver();
+    scene.release(0, &name, fence(EPOCH, 1));
+    scene.granted();
+    scene.go_on(&[Change::Retire(member(0))]);
+    scene.go_on(&[Change::Part(member(0))]);
+    scene.acquire(2, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (2, 2, fence(EPOCH + 2, 1), false));
 }
 
 #[test]
@@ -464,11 +499,32 @@ fn who_comes_to_a_lineage_from_elsewhere_brings_nothing() {
     scene.acquire(0, &name, 1);
     let (_, _, held, _) = scene.guard();
     let mut elsewhere = scene.next(&[Change::Admit(member(1), Epoch(9))]);
-    elsewhere.at.lineage = crate::protocol::view::Lineage([9; 16]);
+    elsewhere.at.lineage = Lineage([9; 16]);
     elsewhere.seats.reverse();
     elsewhere.seats.iter_mut().for_each(|seat| seat.since = elsewhere.at.epoch);
     scene.install(0, &elsewhere, LEASED);
     assert!(scene.nodes[0].machine.tokens().next().is_none());
     scene.release(0, &name, held);
     assert!(scene.said(0).iter().any(|event| matches!(event, Event::Ignored { .. })));
+}
+
+/// L1: a token belongs to its lineage, also if whoever has it was taken in somewhere else before it knew of that.
+#[test]
+fn who_was_taken_in_some_views_ago_brings_nothing() {
+    let mut scene = Scene::new(2);
+    let name = scene.name(0);
+    let own = View::born(At { lineage: Lineage([2; 16]), epoch: Epoch(1) }, member(1));
+    scene.nodes[1].machine = Machine::new(member(1), Config::default(), own);
+    scene.acquire(1, &name, 1);
+    assert_eq!(scene.guard(), (1, 1, fence(1, 1), false));
+    scene.release(1, &name, fence(1, 1));
+    let view = scene.view.clone();
+    assert!(view.seats[1].since < view.at.epoch);
+    scene.said(1);
+    scene.install(1, &view, LEASED);
+    assert_eq!(scene.said(1), []);
+    assert_eq!(scene.nodes[1].machine.tokens().count(), 0);
+    scene.acquire(0, &name, 2);
+    scene.deliver();
+    assert_eq!(scene.guard(), (0, 2, fence(EPOCH, 1), false));
 }

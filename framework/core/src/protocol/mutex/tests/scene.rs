@@ -216,8 +216,26 @@ impl Scene {
 
     pub(super) fn install(&mut self, node: usize, view: &View, service: Service) {
         let cut: Vec<_> = self.view.missing_in(view).collect();
+        self.install_without(node, view, cut, service);
+    }
+
+    fn install_without(&mut self, node: usize, view: &View, cut: Vec<Member>, service: Service) {
         self.nodes[node].service = service;
         self.command(node, Command::Install { view: view.clone(), cut });
+    }
+
+    /// The next view comes, and what follows from it. Only who is cut is taken for dead.
+    pub(super) fn go_on(&mut self, changes: &[Change]) {
+        let next = self.next(changes);
+        let cuts = |change: &Change| if let Change::Cut(member) = change { Some(*member) } else { None };
+        let cut: Vec<_> = changes.iter().filter_map(cuts).collect();
+        for node in next.members().map(number) {
+            if !self.nodes[node].dead {
+                self.install_without(node, &next, cut.clone(), LEASED);
+            }
+        }
+        self.view = next;
+        self.deliver();
     }
 
     /// All members of a view install it.
