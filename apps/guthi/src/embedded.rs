@@ -1,6 +1,6 @@
-//! A node within a command: for calls that do not go through a local node.
+//! A node within a command: for what does not go through a local node.
 
-use std::time::Duration;
+use std::{path::Path as FilePath, time::Duration};
 
 use guthi::{CallError, JoinError, Node, NodeId, Outcome, Ticket};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub(crate) struct Order {
 pub(crate) fn call(order: &Order, path: &Path, progress: &Progress) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let node = start(path).await?;
+        let node = start(path.to.as_deref(), &path.cluster, path.key_file.as_deref()).await?;
         let answer = tokio::select! {
             answer = carry_out(&node, order, path, progress) => answer,
             _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted", "it was interrupted").outcome("unknown")),
@@ -32,12 +32,12 @@ pub(crate) fn call(order: &Order, path: &Path, progress: &Progress) -> Result<Va
 }
 
 /// With `--to` it knows nobody but whom it calls; otherwise it is a node of this machine like all others.
-async fn start(path: &Path) -> Result<Node, Failure> {
-    let ticket = path.to.as_ref().and_then(|address| address.parse::<Ticket>().ok());
-    let cluster = ticket.as_ref().map_or(path.cluster.as_str(), Ticket::cluster);
+pub(crate) async fn start(to: Option<&str>, cluster: &str, key_file: Option<&FilePath>) -> Result<Node, Failure> {
+    let ticket = to.and_then(|address| address.parse::<Ticket>().ok());
+    let cluster = ticket.as_ref().map_or(cluster, Ticket::cluster);
     let told = || ticket.as_ref().and_then(Ticket::key);
-    let mut key = options::key(path.key_file.as_deref())?.or_else(told);
-    let builder = match &path.to {
+    let mut key = options::key(key_file)?.or_else(told);
+    let builder = match to {
         Some(_) => {
             key = key.or_else(options::shared_key);
             Node::builder().fetch_peers(false)
@@ -92,7 +92,8 @@ fn elapsed(begin: tokio::time::Instant) -> f64 {
     (begin.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn name(node: &Node, id: NodeId) -> String {
+/// What a node is called.
+pub(crate) fn name(node: &Node, id: NodeId) -> String {
     if id == node.id() {
         return node.name().to_owned();
     }
