@@ -439,7 +439,7 @@ impl Node {
     }
 
     /// The mutexes whose names begin so, as all members know them: who holds them, and who waits; at most 4,096 of each member.
-    /// Those that nobody has or wants are not listed, nor are tokens on their way.
+    /// Those that nobody has wanted in this view are not listed; one that lies idle is, with where its token lies.
     ///
     /// Members are asked one moment, and answer another: what is put together never was so at any single moment. Who has not
     /// answered after 2 s is left out, and named.
