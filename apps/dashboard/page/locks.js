@@ -118,7 +118,7 @@ function draw(told) {
   summary.hidden = table.frame.hidden = items.length === 0;
   say(
     summary,
-    `${plural(held, "mutex is held", "mutexes are held")}, ${plural(waiting, "task waits", "tasks wait")}. Those that nobody has or wants are not told of.`,
+    `${plural(held, "mutex is held", "mutexes are held")}, ${plural(waiting, "task waits", "tasks wait")}. One that is idle is had at once on the node of its token.`,
   );
   drawMissing();
   table.set(items);

@@ -129,6 +129,7 @@ async fn a_lock_is_seen_with_who_holds_it_and_who_waits() {
     browser.run("document.activeElement.blur()").await;
     browser.client.active_element().await.expect("the page").send_keys("gk").await.expect("it takes keys");
     browser.until("[data-panel=locks]", |text| text.contains("node.mutex(")).await;
+    browser.picture("locks-empty").await;
     // A name that looks like markup is a name.
     let name = "<i>canvas</i>";
     let guard = within("the lock", ben.node.mutex(name).lock()).await.expect("it is free");

@@ -25,12 +25,12 @@ impl Holding {
     fn line(&mut self) -> Option<Value> {
         loop {
             let mut line = String::new();
-            if self.0.read_line(&mut line).unwrap() == 0 {
+            if self.0.read_line(&mut line).expect("it can be read") == 0 {
                 return None;
             }
             // Between them are the head, and how long each part is.
             if line.starts_with('{') {
-                return Some(serde_json::from_str(&line).unwrap());
+                return Some(serde_json::from_str(&line).expect("JSON"));
             }
         }
     }
@@ -42,7 +42,7 @@ fn lock(served: &Served, path: &str, order: &Value) -> Ask {
 
 fn mutex(served: &Served, name: &str) -> Value {
     let answer = served.get("/api/v1/mutexes").json();
-    let items = answer["items"].as_array().unwrap();
+    let items = answer["items"].as_array().expect("a list");
     items.iter().find(|item| item["name"] == name).cloned().unwrap_or_default()
 }
 

@@ -71,7 +71,7 @@ fn items(value: &Value) -> &[Value] {
 
 /// What a node is called, and its id if nobody knows.
 fn name(node: &Value) -> String {
-    plain(node["name"].as_str().or(node["node"].as_str()).unwrap_or("?"))
+    plain(node["name"].as_str().or_else(|| node["node"].as_str()).unwrap_or("?"))
 }
 
 /// Runs a command while this one holds a mutex.
