@@ -157,3 +157,28 @@ async fn a_lock_is_seen_with_who_holds_it_and_who_waits() {
     browser.until("[data-panel=locks]", |text| !text.contains("held for") && !text.contains("1 mutex is held")).await;
     calm(&browser).await;
 }
+
+#[tokio::test]
+async fn who_does_not_answer_for_its_locks_is_named() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let worker = Worker::start(env!("CARGO_BIN_EXE_worker"), &home);
+    open(&browser, &ann).await;
+    browser.resize(360, 740).await;
+    let row = format!("table[data-table=nodes] tr[data-id='{}'] [data-column=status]", worker.id);
+    browser.until(&row, |text| text.contains("alive")).await;
+    browser.click("[data-tab=locks]").await;
+    let guard = within("the lock", ann.node.mutex("canvas").lock()).await.expect("it is free");
+    browser.until("[data-panel=locks]", |text| text.contains("1 mutex is held")).await;
+    let silent = "[data-role=unanswered]";
+    assert_eq!(browser.text(silent).await, "");
+    // It lives, and says nothing: two of two cannot go on without it.
+    worker.stop();
+    browser.until(silent, |text| text.contains("No answer from")).await;
+    browser.picture("locks-silent-360").await;
+    worker.resume();
+    browser.until(silent, str::is_empty).await;
+    drop(guard);
+    calm(&browser).await;
+}
