@@ -246,13 +246,14 @@ impl Driver {
 
     /// The mutexes of which something is known here, and what.
     pub(in crate::runtime) fn list_mutexes(&self, prefix: &str, most: usize) -> Vec<Listed> {
-        let now = self.clock.now();
+        let (now, is_leased) = (self.clock.now(), self.desk.life().is_leased());
         let known = self.engine.mutex().known().filter(|(name, _)| name.starts_with(prefix));
         let listed = known.filter_map(|(name, known)| {
             let place = self.desk.mutexes.known(name);
             let taken = place.as_ref().filter(|_| known.parked).and_then(|place| place.parked.taken());
             let fence = known.fence.map(|fence| Fence { grant: taken.unwrap_or(fence.grant), ..fence });
-            let held = known.held || taken.is_some();
+            // A guard that is lost, for now or for good, holds nothing.
+            let held = is_leased && (known.held || taken.is_some());
             let since = place.map_or(0, |place| place.since.load(Ordering::Relaxed));
             let held_for = now.saturating_since(Time::from_nanos(since));
             let held = fence.filter(|_| held).map(|fence| (fence, if since == 0 { Duration::ZERO } else { held_for }));
