@@ -180,7 +180,11 @@ impl Place {
 impl Driver {
     pub(in crate::runtime) fn mutex_event(&mut self, event: Event) {
         match event {
-            Event::Granted { ticket, name, fence, died } => self.desk.grant(ticket, name, fence, died),
+            Event::Granted { ticket, name, fence, died } => {
+                // The first grant comes with the lease itself: whoever gets the guard must find it held.
+                self.desk.life().publish_guards(self.guards_until());
+                self.desk.grant(ticket, name, fence, died);
+            }
             Event::Busy { ticket } => self.desk.refuse(ticket),
             Event::Parked { name, fence } => self.desk.park(name, fence),
             Event::Recalled { name } => self.desk.recall(name),
@@ -224,8 +228,13 @@ impl Driver {
         let now = self.clock.now();
         let service = self.engine.service(now);
         let grants = service.until.filter(|_| service.grants(now) && self.leaving.is_none());
-        let guards = self.engine.membership().lease_end().filter(|end| *end > now);
-        self.desk.life().publish(grants, guards);
+        self.desk.life().publish(grants, self.guards_until());
+    }
+
+    /// Until when guards are good.
+    fn guards_until(&self) -> Option<Time> {
+        let now = self.clock.now();
+        self.engine.membership().lease_end().filter(|end| *end > now)
     }
 
     /// Others went on without this node, and it goes on as a later life.
