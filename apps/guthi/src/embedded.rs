@@ -4,8 +4,9 @@ use std::{path::Path as FilePath, time::Duration};
 
 use guthi::{CallError, JoinError, Node, NodeId, Outcome, Ticket};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::{arguments::Path, failure::Failure, functions, options, progress::Progress};
+use crate::{arguments::Path, failure::Failure, functions, options, progress::Progress, target};
 
 /// A call as it was asked for.
 #[derive(Clone, Debug)]
@@ -31,8 +32,36 @@ pub(crate) fn call(order: &Order, path: &Path, progress: &Progress) -> Result<Va
     })
 }
 
+/// A node that has joined the others of this machine: alone, it would have each mutex for itself.
+pub(crate) async fn member(cluster: &str, key_file: Option<&FilePath>, patience: Duration) -> Result<Node, Failure> {
+    let others: Vec<_> = target::local_nodes()?.into_iter().filter(|node| node.cluster == cluster).collect();
+    let alone = |what: &str| {
+        let failure =
+            Failure::new("no_local_node", format!("{what} the cluster {cluster:?} here, and alone it is no use"));
+        failure.next("start a node with `guthi node start`, or say which cluster with --cluster")
+    };
+    if others.is_empty() {
+        return Err(alone("there is no node of"));
+    }
+    let node = start(None, cluster, key_file).await?;
+    let joined = async {
+        let mut view = node.view();
+        while !view.members.iter().any(|member| others.iter().any(|other| other.id == member.id)) {
+            view = node.view_after(&view).await?;
+        }
+        Ok::<_, JoinError>(())
+    };
+    match timeout(patience, joined).await {
+        Ok(Ok(())) => Ok(node),
+        Ok(Err(_)) | Err(_) => {
+            let _ = node.leave().await;
+            Err(alone("it could not join"))
+        }
+    }
+}
+
 /// With `--to` it knows nobody but whom it calls; otherwise it is a node of this machine like all others.
-pub(crate) async fn start(to: Option<&str>, cluster: &str, key_file: Option<&FilePath>) -> Result<Node, Failure> {
+async fn start(to: Option<&str>, cluster: &str, key_file: Option<&FilePath>) -> Result<Node, Failure> {
     let ticket = to.and_then(|address| address.parse::<Ticket>().ok());
     let cluster = ticket.as_ref().map_or(cluster, Ticket::cluster);
     let told = || ticket.as_ref().and_then(Ticket::key);

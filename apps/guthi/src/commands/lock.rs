@@ -85,7 +85,7 @@ pub(crate) fn run(run: &LockRun, globals: &Globals, screen: &Screen) -> Result<E
             let client = target::find(globals, screen)?;
             return under(run, &Way::Asked(client.into()), screen).await;
         }
-        let node = embedded::start(None, &run.within.cluster, run.within.key_file.as_deref()).await?;
+        let node = embedded::member(&run.within.cluster, run.within.key_file.as_deref(), globals.timeout).await?;
         let done = under(run, &Way::Within(node.clone()), screen).await;
         let _ = node.leave().await;
         done

@@ -178,6 +178,8 @@ fn who_does_not_answer_is_named() {
 #[test]
 fn a_node_within_the_command_holds_it_too() {
     let home = Home::new();
+    let alone = home.refused(&["lock", "run", "deploy", "--ephemeral", "--", "true"]);
+    assert!(alone.0 == 6 && alone.1.contains("guthi node start"), "{}", alone.1);
     let _ann = home.start("ann", &[]);
     let (held, first) = hold(&home, &["--ephemeral"], GOES_ON);
     assert_eq!(home.refused(&["lock", "run", "deploy", "--try", "--", "true"]).0, 5);
