@@ -330,12 +330,14 @@ Examples:
 #[command(after_help = "\
 The command finds in its environment:
   GUTHI_LOCK    the name of the mutex
-  GUTHI_FENCE   a number such as 7.42, higher than that of all before it: let what the command changes refuse lower ones
+  GUTHI_FENCE   a number such as 7.42, higher than that of all before: let what is changed refuse
+                lower ones
   GUTHI_PREVIOUS_HOLDER_DIED=1   if whoever had it before died, and has perhaps not finished
 
-It ends with the exit code of the command (128 and the signal, if a signal ended it), with 127 or 126 if the command
-cannot be started, and with 5 if the mutex was not to be had in time, or was lost: then the command gets SIGTERM, and
-SIGKILL after --grace. Signals to this program go to the command, and the mutex is held until that has ended.
+It ends with the exit code of the command (128 and the signal, if a signal ended it), with 127 or
+126 if the command cannot be started, and with 5 if the mutex was not to be had in time, or was
+lost: then the command gets SIGTERM, and SIGKILL after --grace. Signals to this program go to the
+command, and the mutex is held until that has ended.
 
 Examples:
   $ guthi lock run deploy -- ./deploy.sh staging
@@ -354,11 +356,11 @@ pub(crate) struct LockRun {
     /// How long the command may take to end if the mutex is lost, before it is killed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) grace: Duration,
-    #[command(flatten)]
-    pub(crate) within: Within,
     /// The command, and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) within: Within,
 }
 
 /// A node within this command, in place of a local one.
