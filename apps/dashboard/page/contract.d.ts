@@ -93,6 +93,17 @@ export interface Func {
   calls: null | { count: number; errors: number; p50_ms: number | null; p95_ms: number | null };
 }
 
+/** A node, and what it is called. */
+export interface At { node: string; name: string | null }
+
+export interface Mutex {
+  name: string;
+  holder: null | (At & { fence: string; since: string });
+  token: At | null;
+  waiters: (At & { count: number })[];
+  waiting: number;
+}
+
 export interface Answer {
   result?: unknown;
   /** Of a call on all nodes: what one of them returned. */

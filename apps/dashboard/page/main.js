@@ -2,15 +2,16 @@
 // The page: which screen is shown, what the head says, and what the keys do.
 //
 // Selectors that stay (browser tests and scripts may rely on them):
-//   [data-tab="nodes|self|resources|functions|events|logs"]  links of the rail; the shown one has aria-current="page"
+//   [data-tab="nodes|self|resources|functions|locks|events|logs"]  links of the rail; the shown one has aria-current="page"
 //   [data-panel="nodes|…"]                    the shown screen
 //   [data-role="cluster|seer|count|search|connection|banner|locked"]   head, banner, page without access
 //   [data-role="connection"][data-state="connecting|live|hidden|gone|locked|left"]
-//   table[data-table="nodes|sees|resources|functions|events|answers"] tr[data-id] [data-column]
+//   table[data-table="nodes|sees|resources|functions|locks|events|answers"] tr[data-id] [data-column]
 //     nodes: data-id = id; name id ip port zone status rtt cpu memory since version reason menu
 //     sees: data-id = observer; data-column = id of the observed
 //     resources: data-id = id; id name address installed available memory_load cpu_usage
 //     functions: data-id = name; name signature docs nodes calls p50 p95 errors
+//     locks: data-id = name; name holder held waiters token; [data-role="unanswered"] beside it
 //     events: data-id = seq; at event node text
 //     answers (of a call on all nodes): data-id = node; node answer elapsed
 //   [data-list="self|machine|view|members"] [data-column]     facts of the screen Self; [data-role="ticket"]
@@ -27,6 +28,7 @@ import { announce, byId, h, icon, say, set } from "./dom.js";
 import { screen as events } from "./events.js";
 import { screen as functions } from "./functions.js";
 import { connectionWord, drawBanner, lockedPage } from "./connection.js";
+import { screen as locks } from "./locks.js";
 import { screen as logs } from "./logs.js";
 import { counted, screen as nodes } from "./nodes.js";
 import { screen as resources } from "./resources.js";
@@ -47,7 +49,7 @@ import { counts, me, nodesReader, onWorld, world } from "./world.js";
  */
 
 /** @type {Record<string, Screen>} */
-const screens = { nodes, self, resources, functions, events, logs };
+const screens = { nodes, self, resources, functions, locks, events, logs };
 const TICK = 5000;
 
 const search = /** @type {HTMLInputElement} */ (byId("search"));

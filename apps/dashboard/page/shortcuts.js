@@ -5,6 +5,15 @@ import { byId, h } from "./dom.js";
 
 /** @typedef {{ screens: string[], search: HTMLInputElement, pause: () => void }} Page */
 
+/**
+ * The second key of those whose first letter is another one's.
+ * @type {Record<string, string>}
+ */
+const LETTERS = { locks: "k" };
+
+/** @param {string} screen */
+const letter = (screen) => LETTERS[screen] ?? screen[0];
+
 /** How long the second key of two may take. */
 const PATIENCE = 1200;
 
@@ -16,7 +25,7 @@ export function keys(page) {
     const typing = event.target instanceof Element && event.target.closest("input, textarea, select");
     if (event.key === "Escape" && event.target === page.search) leave(page.search);
     if (typing) return;
-    const screen = page.screens.find((name) => name[0] === event.key);
+    const screen = page.screens.find((name) => letter(name) === event.key);
     if (screen && Date.now() - went < PATIENCE) location.hash = screen;
     else if (event.key === "/") page.search.focus();
     else if (event.key === "?") help(page);
@@ -42,7 +51,7 @@ function leave(search) {
 /** @param {Page} page */
 function help({ screens }) {
   const rows = [
-    ...screens.map((name) => [`g ${name[0]}`, name[0].toUpperCase() + name.slice(1)]),
+    ...screens.map((name) => [`g ${letter(name)}`, name[0].toUpperCase() + name.slice(1)]),
     ["/", "Filter what is shown; Esc ends it"],
     ["p", "Pause and go on: graphs, events, logs"],
     ["t", "Theme: automatic, light, dark"],

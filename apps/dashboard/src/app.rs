@@ -17,6 +17,9 @@ use crate::{
 /// Sockets that may be open at once.
 pub(crate) const SOCKETS_MAX: usize = 32;
 
+/// Requests that may hold a mutex, or wait for one, at once.
+pub(crate) const HOLDERS_MAX: usize = 256;
+
 /// Events that are kept.
 const EVENTS_MAX: usize = 10_000;
 
@@ -37,6 +40,7 @@ pub(crate) struct App {
     /// How often nodes were asked for their resources.
     pub(crate) resources_asked: AtomicU64,
     pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) holders: Arc<Semaphore>,
     /// Why sockets should say goodbye; `None` while they should not.
     pub(crate) ending: watch::Sender<Option<&'static str>>,
 }
@@ -54,6 +58,7 @@ impl App {
             load: OwnLoad::default(),
             resources_asked: AtomicU64::new(0),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            holders: Arc::new(Semaphore::new(HOLDERS_MAX)),
             ending: watch::Sender::new(None),
         })
     }

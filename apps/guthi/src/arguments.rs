@@ -1,6 +1,6 @@
 //! The command line as clap reads it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Functions: see them, call them
     #[command(subcommand)]
     Fn(Function),
+    /// Mutexes: see who holds them, run a command under one
+    #[command(subcommand)]
+    Lock(Lock),
     /// What happens to nodes
     #[command(subcommand)]
     Events(Events),
@@ -303,6 +306,78 @@ pub(crate) struct Path {
     pub(crate) key_file: Option<PathBuf>,
 }
 
+/// `guthi lock`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lock {
+    /// Lists the mutexes of the cluster, who holds them, and who waits
+    #[command(after_help = "\
+It ends with 8 if some node did not answer: there may be more then.
+
+Examples:
+  $ guthi lock ls
+  $ guthi lock ls deploy/
+  $ guthi lock ls -o json")]
+    Ls {
+        /// Only names that begin like this
+        prefix: Option<String>,
+    },
+    /// Runs a command while nobody else has the mutex of this name, on any node
+    Run(Box<LockRun>),
+}
+
+/// `guthi lock run`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The command finds in its environment:
+  GUTHI_LOCK    the name of the mutex
+  GUTHI_FENCE   a number such as 7.42, higher than that of all before: let what is changed refuse
+                lower ones
+  GUTHI_PREVIOUS_HOLDER_DIED=1   if whoever had it before died, and has perhaps not finished
+
+It ends with the exit code of the command (128 and the signal, if a signal ended it), with 127 or
+126 if the command cannot be started, and with 5 if the mutex was not to be had in time, or was
+lost: then the command gets SIGTERM, and SIGKILL after --grace. Signals to this program go to the
+command, and the mutex is held until that has ended.
+
+Examples:
+  $ guthi lock run deploy -- ./deploy.sh staging
+  $ guthi lock run deploy --wait 30s -- ./deploy.sh
+  $ guthi lock run backup/nightly --try -- ./backup.sh
+  $ guthi lock run deploy --ephemeral --cluster studio --key-file studio.key -- ./deploy.sh")]
+pub(crate) struct LockRun {
+    /// The mutex: 1 to 255 bytes
+    pub(crate) name: String,
+    /// Gives up after this time; waits without end unless given
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "tries")]
+    pub(crate) wait: Option<Duration>,
+    /// Gives up at once if somebody has it or waits for it
+    #[arg(long = "try")]
+    pub(crate) tries: bool,
+    /// How long the command may take to end if the mutex is lost, before it is killed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// The command, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) within: Within,
+}
+
+/// A node within this command, in place of a local one.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Instead of through a local node")]
+pub(crate) struct Within {
+    /// By a node within this command, which joins, holds the mutex and leaves
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// The cluster of a node within this command
+    #[arg(long, value_name = "NAME", env = "GUTHI_CLUSTER", default_value = "local")]
+    pub(crate) cluster: String,
+    /// Its key; GUTHI_KEY, or the one of this user's local nodes, unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
 /// `guthi events`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
@@ -495,6 +570,9 @@ mod tests {
             vec!["fn", "call", "f", "--to", "a:1", "--local"],
             vec!["fn", "call", "f", "1", "--args", "[]"],
             vec!["lab", "-n", "0"],
+            vec!["lock", "run", "m"],
+            vec!["lock", "run", "m", "true"],
+            vec!["lock", "run", "m", "--try", "--wait", "1s", "--", "true"],
             vec!["node", "ls", "--timeout", "5"],
             vec!["node", "ls", "-o", "yaml"],
         ];

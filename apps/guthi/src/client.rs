@@ -24,7 +24,8 @@ pub(crate) struct Client {
     /// Where it is.
     pub(crate) url: String,
     token: String,
-    timeout: Duration,
+    /// How long it may take to answer.
+    pub(crate) timeout: Duration,
     agent: Agent,
 }
 
@@ -95,6 +96,22 @@ impl Client {
         json!({"method": "POST", "url": url, "headers": headers, "body": body, "curl": curl})
     }
 
+    /// A request whose answer may go on for as long as the connection lives, to be sent as it is. It is of HTTP 1.0, in which
+    /// an answer ends with its connection.
+    pub(crate) fn lasting_request(&self, path: &str, body: &Value) -> String {
+        let (host, bearer, body) = (self.host(), self.bearer(), body.to_string());
+        format!(
+            "POST /api/v1{path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: {bearer}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// Host and port.
+    pub(crate) fn host(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// What a browser opens; it holds the token.
     pub(crate) fn start_url(&self) -> String {
         format!("{}/?t={}", self.url, self.token)
@@ -103,7 +120,7 @@ impl Client {
     /// What is pushed about one topic, until the node leaves.
     pub(crate) fn stream(&self, topic: &str) -> Result<Stream, Failure> {
         let unreachable = |error: &dyn std::fmt::Display| self.unreachable(error);
-        let host = self.url.trim_start_matches("http://");
+        let host = self.host();
         let address = host.to_socket_addrs().map_err(|error| unreachable(&error))?.next();
         let address = address.ok_or_else(|| unreachable(&"the name has no address"))?;
         let tcp = TcpStream::connect_timeout(&address, self.timeout).map_err(|error| unreachable(&error))?;
@@ -155,7 +172,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
+    pub(crate) fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
         let message = format!("cannot reach {} at {}: {error}", self.name, self.url);
         Failure::new("no_local_node", message).next("`guthi doctor` looks at all nodes of this machine")
     }

@@ -1,11 +1,12 @@
-//! A node within a command: for calls that do not go through a local node.
+//! A node within a command: for what does not go through a local node.
 
-use std::time::Duration;
+use std::{path::Path as FilePath, time::Duration};
 
 use guthi::{CallError, JoinError, Node, NodeId, Outcome, Ticket};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::{arguments::Path, failure::Failure, functions, options, progress::Progress};
+use crate::{arguments::Path, failure::Failure, functions, options, progress::Progress, target};
 
 /// A call as it was asked for.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Order {
 pub(crate) fn call(order: &Order, path: &Path, progress: &Progress) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let node = start(path).await?;
+        let node = start(path.to.as_deref(), &path.cluster, path.key_file.as_deref()).await?;
         let answer = tokio::select! {
             answer = carry_out(&node, order, path, progress) => answer,
             _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted", "it was interrupted").outcome("unknown")),
@@ -31,13 +32,41 @@ pub(crate) fn call(order: &Order, path: &Path, progress: &Progress) -> Result<Va
     })
 }
 
+/// A node that has joined the others of this machine: alone, it would have each mutex for itself.
+pub(crate) async fn member(cluster: &str, key_file: Option<&FilePath>, patience: Duration) -> Result<Node, Failure> {
+    let others: Vec<_> = target::local_nodes()?.into_iter().filter(|node| node.cluster == cluster).collect();
+    let alone = |what: &str| {
+        let failure =
+            Failure::new("no_local_node", format!("{what} the cluster {cluster:?} here, and alone it is no use"));
+        failure.next("start a node with `guthi node start`, or say which cluster with --cluster")
+    };
+    if others.is_empty() {
+        return Err(alone("there is no node of"));
+    }
+    let node = start(None, cluster, key_file).await?;
+    let joined = async {
+        let mut view = node.view();
+        while !view.members.iter().any(|member| others.iter().any(|other| other.id == member.id)) {
+            view = node.view_after(&view).await?;
+        }
+        Ok::<_, JoinError>(())
+    };
+    match timeout(patience, joined).await {
+        Ok(Ok(())) => Ok(node),
+        Ok(Err(_)) | Err(_) => {
+            let _ = node.leave().await;
+            Err(alone("it could not join"))
+        }
+    }
+}
+
 /// With `--to` it knows nobody but whom it calls; otherwise it is a node of this machine like all others.
-async fn start(path: &Path) -> Result<Node, Failure> {
-    let ticket = path.to.as_ref().and_then(|address| address.parse::<Ticket>().ok());
-    let cluster = ticket.as_ref().map_or(path.cluster.as_str(), Ticket::cluster);
+async fn start(to: Option<&str>, cluster: &str, key_file: Option<&FilePath>) -> Result<Node, Failure> {
+    let ticket = to.and_then(|address| address.parse::<Ticket>().ok());
+    let cluster = ticket.as_ref().map_or(cluster, Ticket::cluster);
     let told = || ticket.as_ref().and_then(Ticket::key);
-    let mut key = options::key(path.key_file.as_deref())?.or_else(told);
-    let builder = match &path.to {
+    let mut key = options::key(key_file)?.or_else(told);
+    let builder = match to {
         Some(_) => {
             key = key.or_else(options::shared_key);
             Node::builder().fetch_peers(false)
@@ -92,7 +121,8 @@ fn elapsed(begin: tokio::time::Instant) -> f64 {
     (begin.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn name(node: &Node, id: NodeId) -> String {
+/// What a node is called.
+pub(crate) fn name(node: &Node, id: NodeId) -> String {
     if id == node.id() {
         return node.name().to_owned();
     }

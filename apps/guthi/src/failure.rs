@@ -6,28 +6,48 @@ use serde_json::{Value, json};
 
 /// The exit codes, as `docs/command-line.md` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// Done.
-    Ok = 0,
+    Ok,
     /// Not done.
-    Failure = 1,
+    Failure,
     /// What was typed cannot be meant.
-    Usage = 2,
+    Usage,
     /// No such node or function.
-    NotFound = 3,
+    NotFound,
     /// Time was over.
-    Timeout = 4,
+    Timeout,
     /// Somebody else has it.
-    Conflict = 5,
+    Conflict,
     /// No node of this machine can be reached.
-    Unreachable = 6,
+    Unreachable,
     /// The function ran, and said no or panicked.
-    FunctionFailed = 7,
+    FunctionFailed,
     /// Some of all nodes failed.
-    Partial = 8,
+    Partial,
     /// Somebody pressed Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
+    /// What a command that was run within this one ended with.
+    Of(u8),
+}
+
+impl Exit {
+    /// As the shell sees it.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Timeout => 4,
+            Self::Conflict => 5,
+            Self::Unreachable => 6,
+            Self::FunctionFailed => 7,
+            Self::Partial => 8,
+            Self::Interrupted => 130,
+            Self::Of(code) => code,
+        }
+    }
 }
 
 /// Why a command did not do what it should.
@@ -70,6 +90,12 @@ impl Failure {
     /// The same, if nothing better is known.
     pub(crate) fn or_next(mut self, next: impl Into<String>) -> Self {
         self.next.get_or_insert_with(|| next.into());
+        self
+    }
+
+    /// What the process ends with, where the word for it does not say that.
+    pub(crate) const fn exits(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -131,10 +157,10 @@ impl From<io::Error> for Failure {
 
 fn exit_of(code: &str) -> Exit {
     match code {
-        "usage" | "bad_request" | "bad_address" | "invalid_arguments" => Exit::Usage,
+        "usage" | "bad_request" | "bad_address" | "bad_name" | "invalid_arguments" => Exit::Usage,
         "not_found" | "no_such_function" | "no_node_has_it" | "keeps_no_log" => Exit::NotFound,
         "deadline" | "timeout" | "slow_request" => Exit::Timeout,
-        "conflict" | "ambiguous" | "address_in_use" | "identity_in_use" => Exit::Conflict,
+        "conflict" | "ambiguous" | "address_in_use" | "identity_in_use" | "busy" | "lost" => Exit::Conflict,
         "no_local_node" | "unauthorized" | "host_not_allowed" | "origin_not_allowed" => Exit::Unreachable,
         "failed" | "panicked" => Exit::FunctionFailed,
         "interrupted" => Exit::Interrupted,

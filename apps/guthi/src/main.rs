@@ -10,9 +10,11 @@ mod commands;
 mod embedded;
 mod failure;
 mod functions;
+mod held;
 mod options;
 mod progress;
 mod screen;
+mod signals;
 mod table;
 mod target;
 mod text;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // A reader that has gone is no error of the command's.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
     };
     let screen = Screen::new(&arguments.globals);
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
     };
     let exit = done.unwrap_or_else(|failure| tell(&failure, &screen));
     let _ = std::io::stdout().flush();
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.code())
 }
 
 /// Errors go where they are not in the way of what is piped.

@@ -41,6 +41,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const GIVE_UP_MAX: Duration = Duration::from_millis(50);
 /// How long a node may take to tell of itself.
 const ASK_MAX: Duration = Duration::from_secs(5);
+/// How long members may take to say which mutexes they know: the others' answer waits for the last one.
+const LIST_MAX: Duration = Duration::from_secs(2);
 /// How long an address may take to answer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -437,16 +439,17 @@ impl Node {
     }
 
     /// The mutexes whose names begin so, as all members know them: who holds them, and who waits; at most 4,096 of each member.
-    /// Those that nobody has or wants are not listed, nor are tokens on their way.
+    /// Those that nobody has wanted in this view are not listed; one that lies idle is, with where its token lies.
     ///
-    /// Members are asked one moment, and answer another: what is put together never was so at any single moment.
+    /// Members are asked one moment, and answer another: what is put together never was so at any single moment. Who has not
+    /// answered after 2 s is left out, and named.
     ///
     /// # Cancel safety
     /// Safe to drop.
     pub async fn mutexes(&self, prefix: impl Into<String>) -> Page<MutexInfo> {
         let query = MutexQuery { prefix: prefix.into() };
         let asked = self.members().into_iter().map(|member| {
-            let call = self.call::<AskMutexes>(query.clone()).on(member.id).deadline(ASK_MAX);
+            let call = self.call::<AskMutexes>(query.clone()).on(member.id).deadline(LIST_MAX);
             async move { (member.id, call.await.ok()) }
         });
         collected(futures::future::join_all(asked).await)

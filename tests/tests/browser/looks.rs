@@ -1,10 +1,13 @@
 //! How the page looks: nothing sticks out, on a desk and on a phone, by day and by night.
 
-use guthi_tests::{cluster::Home, process::Worker};
+use guthi_tests::{
+    cluster::{Home, within},
+    process::Worker,
+};
 
 use super::{Seen, browser::Browser, calm, open};
 
-const TABS: [&str; 6] = ["nodes", "self", "resources", "functions", "events", "logs"];
+const TABS: [&str; 7] = ["nodes", "self", "resources", "functions", "locks", "events", "logs"];
 /// A desk and a phone, in CSS pixels.
 const SIZES: [(u32, u32); 2] = [(1440, 900), (360, 740)];
 
@@ -13,13 +16,19 @@ async fn every_screen_fits_a_desk_and_a_phone() {
     let Some(browser) = Browser::or_skip().await else { return };
     let home = Home::new();
     let ann = Seen::in_home(&home, "ann").await;
-    let _ben = Seen::in_home(&home, "ben").await;
+    let ben = Seen::in_home(&home, "ben").await;
     let cat = Worker::start(env!("CARGO_BIN_EXE_worker"), &home);
     open(&browser, &ann).await;
     let row = format!("table[data-table=nodes] tr[data-id='{}'] [data-column=status]", cat.id);
     browser.until(&row, |text| text.contains("alive")).await;
     cat.kill();
     browser.until(&row, |text| text.contains("failed")).await;
+    let guard = within("a lock", ben.node.mutex("canvas").lock()).await.expect("it is free");
+    let long =
+        ben.node.mutex("reports/of-the-whole-last-year/with-all-that-belongs-to-them/and-a-name-that-does-not-end");
+    let _long = within("a lock", long.lock()).await.expect("it is free");
+    let mutex = ann.node.mutex("canvas");
+    let waiting = tokio::spawn(async move { mutex.lock().await.map(drop) });
     for theme in ["light", "dark"] {
         let choose = format!("document.documentElement.dataset.theme = '{theme}'");
         for (width, height) in SIZES {
@@ -35,6 +44,8 @@ async fn every_screen_fits_a_desk_and_a_phone() {
         }
     }
     calm(&browser).await;
+    drop(guard);
+    waiting.await.expect("nobody panics").expect("it is given");
 }
 
 #[tokio::test]

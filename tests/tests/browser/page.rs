@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use guthi_tests::{cluster::Home, process::Worker};
+use guthi_tests::{
+    cluster::{Home, within},
+    process::Worker,
+};
 
 use super::{NOTICED, Seen, browser::Browser, calm, open};
 
@@ -113,5 +116,69 @@ async fn graphs_move_under_load() {
         if (all() !== first) { clearInterval(wait); done(true); } }, 100); setTimeout(() => done(false), 15000); })";
     assert_eq!(browser.run(drawn).await, true, "they move");
     burning.await.expect("nobody panics").0.expect("it burns");
+    calm(&browser).await;
+}
+
+#[tokio::test]
+async fn a_lock_is_seen_with_who_holds_it_and_who_waits() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let ben = Seen::in_home(&home, "ben").await;
+    open(&browser, &ann).await;
+    browser.run("document.activeElement.blur()").await;
+    browser.client.active_element().await.expect("the page").send_keys("gk").await.expect("it takes keys");
+    browser.until("[data-panel=locks]", |text| text.contains("node.mutex(")).await;
+    browser.picture("locks-empty").await;
+    // A name that looks like markup is a name.
+    let name = "<i>canvas</i>";
+    let guard = within("the lock", ben.node.mutex(name).lock()).await.expect("it is free");
+    let mutex = ann.node.mutex(name);
+    let waiting = tokio::spawn(async move { mutex.lock().await });
+    let cell = |column: &str| format!("table[data-table=locks] tr[data-id='{name}'] [data-column={column}]");
+    let holder = browser.until(&cell("holder"), |text| text.contains("ben")).await;
+    assert!(holder.contains(&guard.fence().to_string()), "{holder}");
+    assert_eq!(browser.text(&cell("name")).await, name);
+    browser.until(&cell("waiters"), |text| text.contains("ann") && text.contains("× 1")).await;
+    assert!(browser.text(&cell("token")).await.contains("ben"));
+    // It counts up by itself.
+    browser.until(&cell("held"), |text| text.starts_with("2 s")).await;
+    browser.fill("[data-role=search]", "nothing of this name").await;
+    browser.until("[data-panel=locks]", |text| text.contains("Nothing here says")).await;
+    browser.fill("[data-role=search]", "canvas").await;
+    browser.until(&cell("holder"), |text| text.contains("ben")).await;
+    // The next one has it.
+    drop(guard);
+    let next = within("the lock", waiting).await.expect("nobody panics").expect("it is given");
+    let holder = browser.until(&cell("holder"), |text| text.contains("ann")).await;
+    assert!(holder.contains(&next.fence().to_string()), "{holder}");
+    browser.until(&cell("waiters"), |text| text == "–").await;
+    drop(next);
+    browser.until("[data-panel=locks]", |text| !text.contains("held for") && !text.contains("1 mutex is held")).await;
+    calm(&browser).await;
+}
+
+#[tokio::test]
+async fn who_does_not_answer_for_its_locks_is_named() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let worker = Worker::start(env!("CARGO_BIN_EXE_worker"), &home);
+    open(&browser, &ann).await;
+    browser.resize(360, 740).await;
+    let row = format!("table[data-table=nodes] tr[data-id='{}'] [data-column=status]", worker.id);
+    browser.until(&row, |text| text.contains("alive")).await;
+    browser.click("[data-tab=locks]").await;
+    let guard = within("the lock", ann.node.mutex("canvas").lock()).await.expect("it is free");
+    browser.until("[data-panel=locks]", |text| text.contains("1 mutex is held")).await;
+    let silent = "[data-role=unanswered]";
+    assert_eq!(browser.text(silent).await, "");
+    // It lives, and says nothing: two of two cannot go on without it.
+    worker.stop();
+    browser.until(silent, |text| text.contains("No answer from")).await;
+    browser.picture("locks-silent-360").await;
+    worker.resume();
+    browser.until(silent, str::is_empty).await;
+    drop(guard);
     calm(&browser).await;
 }

@@ -172,6 +172,8 @@ async fn who_is_cut_off_loses_its_guard_before_the_others_have_another() {
     let next = lock(cluster.node(2), "m").await;
     assert_eq!(lost.load(Ordering::SeqCst), 1, "the first one knew before");
     assert!(next.previous_holder_died());
+    let page = cluster.node(0).mutexes("").await;
+    assert_eq!((page.items[0].holder, page.unanswered.len()), (None, 2), "what it had is not listed as held");
     cluster.heal();
     let guard = within("the guard", watched).await.unwrap();
     cluster.wait_until(|cluster| cluster.node(0).members().len() == 3).await;

@@ -5,6 +5,7 @@ mod calls;
 mod control;
 mod joining;
 mod maps;
+mod mutexes;
 mod outcomes;
 
 /// The binary of a node that can be killed.

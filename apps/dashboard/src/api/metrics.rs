@@ -10,10 +10,10 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use guthi::{FunctionMetrics, Metrics, Status};
+use guthi::{FunctionMetrics, Histogram, Metrics, Status};
 
 use crate::{
-    app::{App, SOCKETS_MAX},
+    app::{App, HOLDERS_MAX, SOCKETS_MAX},
     json::{self, Names},
 };
 
@@ -24,6 +24,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let metrics = app.node.metrics();
     counted(&metrics, &mut text);
     functions(&metrics, &mut text);
+    waits(&metrics, &mut text);
     process(&app, &mut text).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }
@@ -45,6 +46,9 @@ fn node(app: &App, text: &mut Exposition) {
     text.sample("guthi_node_info", &labels, 1);
     let sockets = SOCKETS_MAX - app.sockets.available_permits();
     text.single("guthi_dashboard_sockets", "gauge", "Sockets that are open.", sockets);
+    let holders = HOLDERS_MAX - app.holders.available_permits();
+    let help = "Requests that hold a mutex, or wait for one.";
+    text.single("guthi_dashboard_mutex_requests", "gauge", help, holders);
     let asked = app.resources_asked.load(Ordering::Relaxed);
     let help = "How often a node was asked for its resources.";
     text.single("guthi_dashboard_resources_asked_total", "counter", help, asked);
@@ -75,15 +79,19 @@ fn functions(metrics: &Metrics, text: &mut Exposition) {
     counter("guthi_call_items_total", "Items of maps that have ended.", |made| made.items);
     text.family("guthi_call_duration_seconds", "histogram", "What calls took, tries that failed included.");
     for (function, made) in &metrics.functions {
-        for (at_most, count) in made.durations.buckets() {
-            let at_most = at_most.as_secs_f64().to_string();
-            text.sample("guthi_call_duration_seconds_bucket", &[("function", function), ("le", &at_most)], count);
-        }
-        let count = made.durations.count();
-        text.sample("guthi_call_duration_seconds_bucket", &[("function", function), ("le", "+Inf")], count);
-        text.sample("guthi_call_duration_seconds_sum", &[("function", function)], made.durations.sum().as_secs_f64());
-        text.sample("guthi_call_duration_seconds_count", &[("function", function)], count);
+        text.histogram("guthi_call_duration_seconds", &[("function", function)], &made.durations);
     }
+}
+
+/// What tasks of this node have waited for mutexes, and for how long they had them.
+fn waits(metrics: &Metrics, text: &mut Exposition) {
+    let mut histogram = |name, help, durations| {
+        text.family(name, "histogram", help);
+        text.histogram(name, &[], durations);
+    };
+    let help = "What tasks of this node have waited for their guards.";
+    histogram("guthi_mutex_wait_seconds", help, &metrics.mutex_waits);
+    histogram("guthi_mutex_hold_seconds", "For how long they have held them.", &metrics.mutex_holds);
 }
 
 async fn process(app: &App, text: &mut Exposition) {
@@ -114,6 +122,17 @@ impl Exposition {
         let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    /// The samples of a histogram, whose family has been named.
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], durations: &Histogram) {
+        let (bucket, count) = (format!("{name}_bucket"), durations.count());
+        for (at_most, count) in durations.buckets() {
+            self.sample(&bucket, &[labels, &[("le", &at_most.as_secs_f64().to_string())]].concat(), count);
+        }
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
+        self.sample(&format!("{name}_sum"), labels, durations.sum().as_secs_f64());
+        self.sample(&format!("{name}_count"), labels, count);
     }
 
     fn single(&mut self, name: &str, kind: &str, help: &str, value: impl fmt::Display) {

@@ -5,6 +5,7 @@ mod invite;
 mod lists;
 mod logs;
 mod metrics;
+mod mutexes;
 mod node;
 mod openapi;
 mod resources;

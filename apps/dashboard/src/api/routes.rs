@@ -9,7 +9,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 
-use super::{call, invite, lists, logs, metrics, node, openapi, resources};
+use super::{call, invite, lists, logs, metrics, mutexes, node, openapi, resources};
 use crate::{
     app::App,
     http::{files, guard, input::BODY_BYTES_MAX, login},
@@ -38,6 +38,8 @@ pub(crate) fn routes() -> Vec<Route> {
         ("GET", "/api/v1/sees", get(lists::sees)),
         ("GET", "/api/v1/functions", get(lists::functions)),
         ("POST", "/api/v1/functions/{name}/call", post(call::call)),
+        ("GET", "/api/v1/mutexes", get(mutexes::mutexes)),
+        ("POST", "/api/v1/mutexes/{name}/lock", post(mutexes::lock)),
         ("GET", "/api/v1/events", get(lists::events)),
         ("GET", "/api/v1/stream", get(socket::open)),
         ("GET", "/healthz", get(node::health)),

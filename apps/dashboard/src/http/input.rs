@@ -79,6 +79,10 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize, patience: Dur
         Err(_) => return Err(Refusal::new("slow_request", format!("the body took longer than {patience:?}"))),
     };
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    // An array would pass for an object whose members are all left out.
+    if text.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err(Refusal::bad_request("the body cannot be read: it is an array, and no object"));
+    }
     serde_json::from_slice(text).map_err(|error| Refusal::bad_request(format!("the body cannot be read: {error}")))
 }
 

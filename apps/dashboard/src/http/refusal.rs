@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use guthi::{CallError, JoinError, Outcome};
+use guthi::{CallError, JoinError, LockError, Outcome};
 use serde::Serialize;
 
 /// An error as it is told: `{"error":{"code","message","next","outcome"}}`.
@@ -82,6 +82,13 @@ impl From<JoinError> for Refusal {
     }
 }
 
+impl From<LockError> for Refusal {
+    fn from(error: LockError) -> Self {
+        let next = error.next_step().map(str::to_owned);
+        Self { outcome: outcome(error.outcome()), next, ..Self::new(&code(&error), error.to_string()) }
+    }
+}
+
 /// The name of the variant in `snake_case`: what `Debug` begins with.
 fn code(error: &impl fmt::Debug) -> String {
     let text = format!("{error:?}");
@@ -106,7 +113,7 @@ const fn outcome(outcome: Outcome) -> &'static str {
 
 fn status(code: &str) -> StatusCode {
     match code {
-        "bad_request" | "invalid_arguments" | "bad_address" | "signature_mismatch" | "myself" => {
+        "bad_request" | "invalid_arguments" | "bad_address" | "bad_name" | "signature_mismatch" | "myself" => {
             StatusCode::BAD_REQUEST
         }
         "unauthorized" => StatusCode::UNAUTHORIZED,
@@ -114,17 +121,17 @@ fn status(code: &str) -> StatusCode {
         "not_found" | "no_such_function" | "no_node_has_it" | "unknown_node" | "keeps_no_log" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "slow_request" => StatusCode::REQUEST_TIMEOUT,
-        "excluded" | "not_isolated" | "ambiguous" => StatusCode::CONFLICT,
+        "excluded" | "not_isolated" | "ambiguous" | "busy" | "timeout" => StatusCode::CONFLICT,
         "left" => StatusCode::GONE,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "host_not_allowed" => StatusCode::MISDIRECTED_REQUEST,
         "failed" | "panicked" => StatusCode::UNPROCESSABLE_ENTITY,
         "upgrade_required" => StatusCode::UPGRADE_REQUIRED,
-        "too_many_requests" => StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests" | "too_many_waiters" => StatusCode::TOO_MANY_REQUESTS,
         "peer_lost" | "not_linked" | "unreachable" | "wrong_key" | "wrong_cluster" | "wrong_version" | "refused" => {
             StatusCode::BAD_GATEWAY
         }
-        "overloaded" | "cancelled" => StatusCode::SERVICE_UNAVAILABLE,
+        "overloaded" | "cancelled" | "unanswered" => StatusCode::SERVICE_UNAVAILABLE,
         "deadline" => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -149,5 +156,7 @@ mod tests {
         assert_eq!((failed.status, failed.outcome), (StatusCode::UNPROCESSABLE_ENTITY, "applied"));
         let left = Refusal::from(JoinError::Left);
         assert_eq!((left.status, left.code.as_str()), (StatusCode::GONE, "left"));
+        let late = Refusal::from(LockError::Timeout { name: "m".into(), waited: std::time::Duration::from_secs(1) });
+        assert_eq!((late.status, late.code.as_str(), late.outcome), (StatusCode::CONFLICT, "timeout", "not_applied"));
     }
 }

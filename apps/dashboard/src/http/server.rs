@@ -17,9 +17,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::login::Client;
+use crate::app::{HOLDERS_MAX, SOCKETS_MAX};
 
 /// Connections at once; who comes beyond waits in the system's queue.
-const CONNECTIONS_MAX: usize = 256;
+const CONNECTIONS_MAX: usize = 512;
+/// Those that last do not take all places.
+const _: () = assert!(2 * HOLDERS_MAX <= CONNECTIONS_MAX && SOCKETS_MAX < CONNECTIONS_MAX / 2);
 /// How long a handshake, the head of a request, or the pause before the next one may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 32 * 1024;

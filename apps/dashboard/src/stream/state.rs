@@ -1,6 +1,9 @@
 //! What a topic is at a moment, and how one state differs from another.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -22,6 +25,8 @@ pub(crate) enum State {
     Value(Arc<RawValue>),
     /// Rows with keys.
     Table(Arc<Vec<Entry>>),
+    /// The same of which some may be missing: who did not answer, and whether there are more.
+    Part { rows: Arc<Vec<Entry>>, unanswered: Json, more: bool },
     /// Something that only grows, up to a number, and what is missing from it.
     Tail { ring: Arc<Ring>, upto: u64, errors: Option<Json> },
     /// What machines did at a moment, and before.
@@ -82,6 +87,9 @@ impl State {
         match (self, other) {
             (Self::Value(a), Self::Value(b)) => a.get() == b.get(),
             (Self::Table(a), Self::Table(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Part { rows: a, unanswered, more }, Self::Part { rows: b, unanswered: silent, more: further }) => {
+                a == b && unanswered == silent && more == further
+            }
             (Self::Tail { ring, upto, errors }, Self::Tail { ring: other, upto: end, errors: missing }) => {
                 Arc::ptr_eq(ring, other) && upto == end && errors == missing
             }
@@ -97,7 +105,10 @@ impl State {
         }
         let delta = match (told, self) {
             (Some(Self::Value(_)), Self::Value(value)) => to_raw_value(&Set { set: value }).ok(),
-            (Some(Self::Table(old)), Self::Table(new)) => table_delta(old, new),
+            (Some(Self::Table(old)), Self::Table(new)) => to_raw_value(&PutDrop::between(old, new)).ok(),
+            (Some(Self::Part { rows: old, .. }), Self::Part { rows, unanswered, more }) => {
+                to_raw_value(&Partly { told: PutDrop::between(old, rows), unanswered, more: *more }).ok()
+            }
             (Some(Self::Tail { upto, errors: old, .. }), Self::Tail { ring, errors, .. }) if old == errors => {
                 ring.after(*upto).and_then(|kept| to_raw_value(&Append { append: &texts(&kept) }).ok())
             }
@@ -123,6 +134,10 @@ impl State {
                 let items: Vec<_> = rows.iter().map(|row| &row.json).collect();
                 to_raw_value(&Items { items: &items }).ok()
             }
+            Self::Part { rows, unanswered, more } => {
+                let items: Vec<_> = rows.iter().map(|row| &row.json).collect();
+                to_raw_value(&Partly { told: Items { items: &items }, unanswered, more: *more }).ok()
+            }
             Self::Tail { ring, errors, .. } => {
                 let kept = ring.newest(TAIL);
                 let items = texts(&kept);
@@ -147,12 +162,14 @@ fn keys(rows: &[Entry]) -> impl Iterator<Item = &str> {
     rows.iter().map(|row| &*row.key)
 }
 
-fn table_delta(old: &[Entry], new: &[Entry]) -> Option<Box<RawValue>> {
-    let before: HashMap<_, _> = old.iter().map(|row| (&row.key, &row.json)).collect();
-    let after: std::collections::HashSet<_> = new.iter().map(|row| &row.key).collect();
-    let put: Vec<_> = new.iter().filter(|row| before.get(&row.key) != Some(&&row.json)).map(|row| &row.json).collect();
-    let drop: Vec<_> = old.iter().map(|row| &row.key).filter(|key| !after.contains(key)).map(|key| &**key).collect();
-    to_raw_value(&PutDrop { put: &put, drop: &drop }).ok()
+impl<'a> PutDrop<'a> {
+    fn between(old: &'a [Entry], new: &'a [Entry]) -> Self {
+        let before: HashMap<_, _> = old.iter().map(|row| (&row.key, &row.json)).collect();
+        let after: HashSet<_> = new.iter().map(|row| &row.key).collect();
+        let put = new.iter().filter(|row| before.get(&row.key) != Some(&&row.json)).map(|row| &row.json);
+        let drop = old.iter().map(|row| &row.key).filter(|key| !after.contains(key)).map(|key| &**key);
+        Self { put: put.collect(), drop: drop.collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -190,8 +207,16 @@ struct Set<'a> {
 
 #[derive(Serialize)]
 struct PutDrop<'a> {
-    put: &'a [&'a Json],
-    drop: &'a [&'a str],
+    put: Vec<&'a Json>,
+    drop: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Partly<'a, T> {
+    #[serde(flatten)]
+    told: T,
+    unanswered: &'a Json,
+    more: bool,
 }
 
 #[cfg(test)]
@@ -217,6 +242,20 @@ mod tests {
         assert_eq!(told(old.since(None)), r#"snapshot {"items":[1,2,3]}"#);
         assert_eq!(told(new.since(Some(&old))), r#"delta {"put":[4,5],"drop":["a"]}"#);
         assert_eq!(told(new.since(Some(&table(&[("c", 3), ("b", 4), ("d", 5)])))), "nothing");
+    }
+
+    #[test]
+    fn of_a_part_it_is_always_said_what_is_missing() {
+        let part = |rows: &[(&str, u32)], silent: &[&str]| State::Part {
+            rows: Arc::new(rows.iter().map(|(key, row)| Entry::new(key, row).unwrap()).collect()),
+            unanswered: Json::of(&silent).unwrap(),
+            more: false,
+        };
+        let old = part(&[("a", 1)], &[]);
+        let new = part(&[("a", 1)], &["ben"]);
+        assert_eq!(told(old.since(None)), r#"snapshot {"items":[1],"unanswered":[],"more":false}"#);
+        assert_eq!(told(new.since(Some(&old))), r#"delta {"put":[],"drop":[],"unanswered":["ben"],"more":false}"#);
+        assert_eq!(told(old.since(Some(&part(&[("a", 1)], &[])))), "nothing");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) enum Topic {
     Sees,
     Events,
     Functions,
+    Mutexes,
     Resources,
     /// The log of a node, or of all, at this level and graver.
     Log {
@@ -47,6 +48,7 @@ impl Topic {
             "sees" => Self::Sees,
             "events" => Self::Events,
             "functions" => Self::Functions,
+            "mutexes" => Self::Mutexes,
             "resources" => Self::Resources,
             log => {
                 // A name may have colons.

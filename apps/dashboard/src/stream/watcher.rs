@@ -11,15 +11,17 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use super::{
     follower::Follower,
     history::{self, Point},
-    state::{Entry, State},
+    state::{Entry, Json, State},
     topics::Topic,
 };
 use crate::{app::App, http::answer::Seen, json, timestamp::unix_ms};
 
 /// How often is looked what nobody tells of, such as how long echoes take.
 const LOOK: Duration = Duration::from_millis(500);
-/// The same for what changes seldom, or is read slowly.
+/// The same for what changes seldom, is read slowly, or has to be asked for.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
+/// Mutexes that are told of; whoever wants to know of others asks for those that begin so.
+const MUTEXES_MAX: usize = 2000;
 
 pub(super) type States = watch::Sender<Option<State>>;
 
@@ -30,6 +32,7 @@ pub(crate) async fn watch(app: &Arc<App>, topic: &Topic, states: &States) {
         Topic::View => view(app, states).await,
         Topic::Sees => sees(app, states).await,
         Topic::Events => events(app, states).await,
+        Topic::Mutexes => mutexes(app, states).await,
         Topic::Resources => resources(app, states).await,
         Topic::Log { node, level } => Follower::new(app, node, *level).follow(states).await,
         Topic::Functions => {
@@ -92,6 +95,22 @@ async fn events(app: &Arc<App>, states: &States) {
         if changes.changed().await.is_err() {
             return std::future::pending().await;
         }
+    }
+}
+
+async fn mutexes(app: &Arc<App>, states: &States) {
+    let mut told = Vec::new();
+    let mut ticks = tokio::time::interval(SLOW_LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let json::Mutexes { mut rows, unanswered, more } = json::mutexes(app, "").await;
+        let more = more || rows.len() > MUTEXES_MAX;
+        rows.truncate(MUTEXES_MAX);
+        told = json::unmoved(rows, &told);
+        let rows = told.iter().filter_map(|row| Entry::new(&row.name, row)).collect();
+        let state = Json::of(&unanswered).map(|unanswered| State::Part { rows: Arc::new(rows), unanswered, more });
+        publish(states, state);
     }
 }
 

@@ -88,7 +88,7 @@ async fn sockets_and_their_topics_are_bounded() {
     let (id, short, name) = (served.node.id().to_string(), served.node.id().short(), served.node.name());
     let whose = [id.as_str(), &short, name, "all"];
     let mut topics: Vec<_> = whose.iter().flat_map(|node| levels.map(|level| format!("log:{node}:{level}"))).collect();
-    topics.extend(["nodes", "view", "sees", "events", "functions", "resources"].map(str::to_owned));
+    topics.extend(["nodes", "view", "sees", "events", "functions", "mutexes", "resources"].map(str::to_owned));
     first.say(&json!({ "subscribe": topics }));
     for topic in &topics {
         assert!(first.hear_of(topic, |_| true)["error"].is_null());

@@ -4,6 +4,7 @@ mod calls;
 mod kit;
 mod limits;
 mod lists;
+mod mutexes;
 mod openapi;
 mod others;
 mod security;

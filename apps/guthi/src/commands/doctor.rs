@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The variables that mean something, and whether they may be shown.
-const VARIABLES: [(&str, bool); 10] = [
+const VARIABLES: [(&str, bool); 13] = [
     ("GUTHI_NODE", true),
     ("GUTHI_OUTPUT", true),
     ("GUTHI_NAME", true),
@@ -34,6 +34,9 @@ const VARIABLES: [(&str, bool); 10] = [
     ("GUTHI_RUNTIME_DIR", true),
     ("GUTHI_LOG", true),
     ("GUTHI_WEB_DIR", true),
+    ("GUTHI_LOCK", true),
+    ("GUTHI_FENCE", true),
+    ("GUTHI_PREVIOUS_HOLDER_DIED", true),
 ];
 /// A node with many peers holds some files for each.
 const OPEN_FILES_MIN: u64 = 1024;

@@ -6,13 +6,14 @@ mod events;
 mod function;
 mod key;
 mod lab;
+mod lock;
 mod log;
 mod node;
 mod start;
 mod view;
 
 use crate::{
-    arguments::{Command, Events, Function, Globals, Key, Log, View},
+    arguments::{Command, Events, Function, Globals, Key, Lock, Log, View},
     failure::{Exit, Failure},
     screen::Screen,
     target,
@@ -28,6 +29,8 @@ pub(crate) fn run(command: Command, globals: &Globals, screen: &Screen) -> Resul
             function::list(prefix.as_deref(), contains.as_deref(), &find()?, screen)
         }
         Command::Fn(Function::Call(call)) => return function::call(*call, globals, screen),
+        Command::Lock(Lock::Ls { prefix }) => return lock::list(prefix.as_deref(), &find()?, screen),
+        Command::Lock(Lock::Run(run)) => return lock::run(&run, globals, screen),
         Command::Events(Events::Watch { lines, no_follow }) => events::watch(lines, !no_follow, &find()?, screen),
         Command::Log(Log::Tail(tail)) => log::tail(&tail, &find()?, screen),
         Command::View(View::Show) => view::show(&find()?, screen),

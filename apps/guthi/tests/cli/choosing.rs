@@ -11,7 +11,15 @@ fn asked(home: &Home, options: &[&str]) -> String {
 #[test]
 fn without_a_node_it_is_said_how_to_start_one() {
     let home = Home::new();
-    for arguments in [&["node", "ls"][..], &["fn", "call", "echo", "x"], &["events", "watch"], &["ticket"], &["sees"]] {
+    for arguments in [
+        &["node", "ls"][..],
+        &["fn", "call", "echo", "x"],
+        &["events", "watch"],
+        &["ticket"],
+        &["sees"],
+        &["lock", "ls"],
+        &["lock", "run", "m", "--", "true"],
+    ] {
         let (code, error) = home.refused(arguments);
         assert_eq!((code, error.as_str()), (6, "error: no node is running here — start one with `guthi node start`\n"));
     }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, golden};
+use crate::kit::{Home, Process, golden};
 
 /// All commands but those that end a node, in JSON.
 const ASKED: &[(&str, &[&str])] = &[
@@ -17,6 +17,11 @@ const ASKED: &[(&str, &[&str])] = &[
     ("fn-call", &["fn", "call", "math.add", "2", "3", "--on", "ben"]),
     ("fn-call-all", &["fn", "call", "echo", "hello", "--on", "all"]),
     ("fn-call-print", &["fn", "call", "echo", "hello", "--print"]),
+    ("lock-ls", &["lock", "ls"]),
+    (
+        "lock-run",
+        &["lock", "run", "other", "--", "sh", "-c", "echo '{\"lock\":\"'$GUTHI_LOCK'\",\"fence\":\"'$GUTHI_FENCE'\"}'"],
+    ),
     ("events-watch", &["events", "watch", "--no-follow", "-n", "1"]),
     ("log-tail", &["log", "tail", "--on", "ben", "--contains", "serves", "-n", "1"]),
     ("view-show", &["view", "show"]),
@@ -34,6 +39,7 @@ const DRAWN: &[(&str, &[&str], &str)] = &[
     ("node-ls", &["node", "ls"], "58"),
     ("fn-ls", &["fn", "ls"], "200"),
     ("fn-ls-narrow", &["fn", "ls"], "60"),
+    ("lock-ls", &["lock", "ls"], "80"),
     ("view-show", &["view", "show"], "80"),
     ("sees", &["sees"], "80"),
     ("fn-call-all", &["fn", "call", "math.add", "2", "3", "--on", "all"], "80"),
@@ -48,6 +54,9 @@ fn every_command_answers_as_it_did_when_somebody_looked() {
     let ben = home.start("ben", &["--zone", "here"]);
     home.wait_for(2, "ann");
     home.wait_for(2, "ben");
+    let mut held =
+        Process::spawn(&mut home.command(&["lock", "run", "deploy", "--node", "ben", "--", "sh", "-c", "echo; cat"]));
+    held.line();
     let mut differ = Vec::new();
     differ.extend(differs("node-start.json", &pretty(ann.told.clone())));
     for (name, arguments, width) in DRAWN {
@@ -58,6 +67,7 @@ fn every_command_answers_as_it_did_when_somebody_looked() {
     for (name, arguments) in ASKED {
         differ.extend(differs(&format!("{name}.json"), &pretty(answer(&home, arguments))));
     }
+    drop(held);
     let address = ben.told["node"]["addresses"][0].as_str().unwrap();
     differ.extend(differs("node-connect.json", &pretty(answer(&home, &["node", "connect", address]))));
     differ.extend(differs("node-forget.json", &pretty(answer(&home, &["node", "forget", "ben"]))));
@@ -110,6 +120,8 @@ const CHANGING: &[&str] = &[
     "dashboard",
     "elapsed_ms",
     "epoch",
+    "fence",
+    "held_ms",
     "incarnation",
     "installed_bytes",
     "key",

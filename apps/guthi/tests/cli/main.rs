@@ -6,5 +6,6 @@ mod choosing;
 mod golden;
 mod kit;
 mod lab;
+mod locks;
 mod manners;
 mod watching;

@@ -180,7 +180,11 @@ impl Place {
 impl Driver {
     pub(in crate::runtime) fn mutex_event(&mut self, event: Event) {
         match event {
-            Event::Granted { ticket, name, fence, died } => self.desk.grant(ticket, name, fence, died),
+            Event::Granted { ticket, name, fence, died } => {
+                // The first grant comes with the lease itself: whoever gets the guard must find it held.
+                self.desk.life().publish_guards(self.guards_until());
+                self.desk.grant(ticket, name, fence, died);
+            }
             Event::Busy { ticket } => self.desk.refuse(ticket),
             Event::Parked { name, fence } => self.desk.park(name, fence),
             Event::Recalled { name } => self.desk.recall(name),
@@ -224,8 +228,13 @@ impl Driver {
         let now = self.clock.now();
         let service = self.engine.service(now);
         let grants = service.until.filter(|_| service.grants(now) && self.leaving.is_none());
-        let guards = self.engine.membership().lease_end().filter(|end| *end > now);
-        self.desk.life().publish(grants, guards);
+        self.desk.life().publish(grants, self.guards_until());
+    }
+
+    /// Until when guards are good.
+    fn guards_until(&self) -> Option<Time> {
+        let now = self.clock.now();
+        self.engine.membership().lease_end().filter(|end| *end > now)
     }
 
     /// Others went on without this node, and it goes on as a later life.
@@ -246,13 +255,14 @@ impl Driver {
 
     /// The mutexes of which something is known here, and what.
     pub(in crate::runtime) fn list_mutexes(&self, prefix: &str, most: usize) -> Vec<Listed> {
-        let now = self.clock.now();
+        let (now, is_leased) = (self.clock.now(), self.desk.life().is_leased());
         let known = self.engine.mutex().known().filter(|(name, _)| name.starts_with(prefix));
         let listed = known.filter_map(|(name, known)| {
             let place = self.desk.mutexes.known(name);
             let taken = place.as_ref().filter(|_| known.parked).and_then(|place| place.parked.taken());
             let fence = known.fence.map(|fence| Fence { grant: taken.unwrap_or(fence.grant), ..fence });
-            let held = known.held || taken.is_some();
+            // A guard that is lost, for now or for good, holds nothing.
+            let held = is_leased && (known.held || taken.is_some());
             let since = place.map_or(0, |place| place.since.load(Ordering::Relaxed));
             let held_for = now.saturating_since(Time::from_nanos(since));
             let held = fence.filter(|_| held).map(|fence| (fence, if since == 0 { Duration::ZERO } else { held_for }));

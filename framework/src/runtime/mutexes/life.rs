@@ -82,10 +82,21 @@ impl Life {
     }
 
     pub(super) fn publish(&self, grants_until: Option<Time>, guards_until: Option<Time>) {
-        let nanos = |until: Option<Time>| until.map_or(0, Time::as_nanos);
-        self.grants_until.store(nanos(grants_until), Ordering::SeqCst);
-        let before = self.guards_until.swap(nanos(guards_until), Ordering::SeqCst);
-        if nanos(guards_until) < before {
+        let grows = guards_until.map_or(0, Time::as_nanos) > self.guards_until.load(Ordering::SeqCst);
+        // Whatever is granted between the two is good.
+        if grows {
+            self.publish_guards(guards_until);
+        }
+        self.grants_until.store(grants_until.map_or(0, Time::as_nanos), Ordering::SeqCst);
+        if !grows {
+            self.publish_guards(guards_until);
+        }
+    }
+
+    pub(super) fn publish_guards(&self, guards_until: Option<Time>) {
+        let nanos = guards_until.map_or(0, Time::as_nanos);
+        let before = self.guards_until.swap(nanos, Ordering::SeqCst);
+        if nanos < before {
             self.changed.notify_waiters();
         }
     }
