@@ -162,7 +162,7 @@ impl One {
             (None, None, Making::Asking { sighting, .. }) => ((*sighting)?, None),
             (None, None, Making::Unwanted | Making::Done) => return None,
         };
-        Some(Trace { sighting, at })
+        Some(Trace { sighting, at, after_deaths: false })
     }
 
     /// Does what can be done now.
@@ -203,7 +203,7 @@ impl One {
     }
 
     /// Says again what was not answered: to all, or to one who has just been linked.
-    pub(super) fn say_again(&mut self, to: Option<u16>, here: &Here, out: &mut Outbox) {
+    pub(super) fn say_again(&self, to: Option<u16>, here: &Here, out: &mut Outbox) {
         if !here.service.open {
             return;
         }

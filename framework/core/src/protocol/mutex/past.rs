@@ -28,6 +28,8 @@ pub(super) struct Trace {
     pub(super) sighting: Sighting,
     /// Who had it then; nobody if that member has left since, and has perhaps passed it on before: then anybody may have it.
     pub(super) at: Option<Member>,
+    /// Somebody has died since.
+    pub(super) after_deaths: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,17 +46,16 @@ const VIEWS_MAX: usize = 64;
 
 impl Past {
     /// Where the token of a mutex was last. A token of which nobody has heard was at home: so if a home has died since, that may
-    /// have come into later views with a guard. If it has left since, it may have passed the token on to whoever died later.
+    /// have come into later views with a guard. If it has left since, it may have passed the token on to somebody who died.
     pub(super) fn sighting(&self, name: &Name) -> Option<Sighting> {
-        let mut suspects = BTreeSet::<Member>::new();
-        let suspect = |ended: &&Ended| {
-            suspects.extend(&ended.cut);
-            if !suspects.is_empty() {
-                suspects.extend(&ended.parted);
-            }
-            !suspects.is_empty() && suspects.contains(&home::home(&ended.view, name))
+        let mut gone = BTreeSet::<Member>::new();
+        let mut after_deaths = false;
+        let is_fatal = |ended: &&Ended| {
+            after_deaths |= !ended.cut.is_empty();
+            gone.extend(ended.cut.iter().chain(&ended.parted));
+            after_deaths && gone.contains(&home::home(&ended.view, name))
         };
-        let implied = self.views.iter().rev().find(suspect).map(|ended| Sighting {
+        let implied = self.views.iter().rev().find(is_fatal).map(|ended| Sighting {
             epoch: ended.view.at.epoch,
             pass: 0,
             first_hand: false,
@@ -80,7 +81,8 @@ impl Past {
     pub(super) fn turn(&mut self, before: View, next: &View, cut: Vec<Member>) {
         for trace in self.traces.values_mut() {
             trace.at = trace.at.filter(|at| next.has(*at) || cut.contains(at));
-            trace.sighting.died |= !cut.is_empty() && trace.at.is_none_or(|at| cut.contains(&at));
+            trace.after_deaths |= !cut.is_empty();
+            trace.sighting.died |= trace.after_deaths && trace.at.is_none_or(|at| cut.contains(&at));
         }
         let parted = before.missing_in(next).filter(|member| !cut.contains(member)).collect();
         self.views.push_back(Ended { view: before, cut, parted });
