@@ -149,6 +149,11 @@ impl MutexHost {
         self.node.engine.membership().lease_end().is_some_and(|end| end > now)
     }
 
+    /// Whether its membership has ended. What that was like a moment before, in the same step, nobody can see any more.
+    fn ended(&self) -> bool {
+        self.node.engine.membership().out().is_some()
+    }
+
     /// The first task that waits, if there is one.
     pub(super) fn waits_for(&self) -> Option<&Name> {
         self.tasks.values().map(|task| &task.name).next()
@@ -322,7 +327,7 @@ impl MutexHost {
 
     fn begin(&mut self, now: Time, task: Task, fence: Fence, died: bool) {
         let name = task.name.clone();
-        self.said.push(Said::Granted { name: name.clone(), fence, died, leased: self.is_leased(now) });
+        self.said.push(Said::Granted { name: name.clone(), fence, died, leased: self.ended() || self.is_leased(now) });
         self.guards.push(Guard { name, fence, end: now + task.hold, task });
     }
 
@@ -397,7 +402,7 @@ impl MutexHost {
                 self.command(now, Command::Returned { name, fence, held }, out);
             }
             Event::Made { name, .. } => {
-                let active = self.node.engine.membership().is_active(now);
+                let active = self.ended() || self.node.engine.membership().is_active(now);
                 self.said.push(Said::Made { name, active });
             }
             Event::Passed { name, to } => self.said.push(Said::Passed { name, to }),
