@@ -283,7 +283,8 @@ impl MutexHost {
         let (ticket, name) = (Ticket(self.last_ticket), task.name.clone());
         let others = self.tasks.values_mut().filter(|other| other.name == name);
         let others = others.map(|other| other.lonely = false).count();
-        task.lonely = others == 0 && !self.holds(&name);
+        // Who has given up may stand in the queue still, and the token comes to this node for it.
+        task.lonely = others == 0 && !self.holds(&name) && !self.given_up.contains(&name);
         if self.grants_alone(now, &name) {
             return self.grant_alone(now, task, ticket, out);
         }
