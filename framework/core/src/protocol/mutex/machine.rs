@@ -5,10 +5,10 @@ use alloc::{
 use core::mem;
 
 use super::{
-    Body, Command, Config, Event, Fence, Ignored, Message, Service, Ticket, Token,
+    Body, Command, Config, Event, Fence, Ignored, Message, Report, Service, Ticket, Token,
     here::Here,
     one::{Brought, Hold, One},
-    past::Past,
+    past::{Past, Seen},
 };
 use crate::{
     protocol::{
@@ -161,6 +161,9 @@ impl Protocol for Machine {
                 if report.nothing_else {
                     self.here.empty_handed.insert(seat);
                 }
+                if let Some(sighting) = report.sighting.filter(|sighting| sighting.died) {
+                    self.here.past.see(&name, Seen { sighting, to: None });
+                }
                 let mut news = false;
                 if report.held || self.names.contains_key(&name) {
                     self.with(now, name, out, |one, here, out| news = one.hear_report(seat, report, here, out));
@@ -284,6 +287,20 @@ impl Machine {
         }
     }
 
+    /// Whoever is on its way out tells what it knows of the dead, since it will not be there to be asked.
+    fn hand_over(&self, out: &mut Outbox) {
+        let here = &self.here;
+        if !here.view.seat(here.me).is_some_and(|seat| seat.leaving) {
+            return;
+        }
+        for (name, sighting) in here.past.deaths() {
+            let report = Report { held: false, sighting: Some(sighting), nothing_else: false };
+            for keeper in One::new(name.clone(), here).keepers(here) {
+                here.send(keeper, name, Body::Report(report), out);
+            }
+        }
+    }
+
     /// A message of another view: of an earlier one its sender says it again; any other is kept, since this node perhaps enters
     /// that view.
     fn elsewhere(&mut self, from: Member, message: Message, out: &mut Outbox) {
@@ -330,6 +347,7 @@ impl Machine {
                 self.names.insert(name, one);
             }
         }
+        self.hand_over(out);
         let brought = self.names.values().any(|one| one.brought != Brought::Nothing);
         self.here.has_brought = brought || !self.here.past.is_blank();
         for name in self.names.keys().cloned().collect::<Vec<_>>() {

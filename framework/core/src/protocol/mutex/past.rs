@@ -46,9 +46,15 @@ impl Past {
         self.0.get(name)?.sighting()
     }
 
+    /// The mutexes whose last holder has died, as far as this node knows, and where that was.
+    pub(super) fn deaths(&self) -> impl Iterator<Item = (&Name, Sighting)> {
+        let last = self.0.iter().filter_map(|(name, memory)| Some((name, memory.sighting()?)));
+        last.filter(|(_, sighting)| sighting.died)
+    }
+
     /// Whether it knows nothing that would make a difference to anybody: where nobody has died, nobody asks where a token was.
     pub(super) fn is_blank(&self) -> bool {
-        !self.0.values().any(|memory| memory.sighting().is_some_and(|sighting| sighting.died))
+        self.deaths().next().is_none()
     }
 
     /// The token was seen there.

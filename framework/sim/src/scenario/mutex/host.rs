@@ -149,6 +149,11 @@ impl MutexHost {
         self.node.engine.membership().lease_end().is_some_and(|end| end > now)
     }
 
+    /// Whether its membership has ended. What that was like a moment before, in the same step, nobody can see any more.
+    fn ended(&self) -> bool {
+        self.node.engine.membership().out().is_some()
+    }
+
     /// The first task that waits, if there is one.
     pub(super) fn waits_for(&self) -> Option<&Name> {
         self.tasks.values().map(|task| &task.name).next()
@@ -278,7 +283,8 @@ impl MutexHost {
         let (ticket, name) = (Ticket(self.last_ticket), task.name.clone());
         let others = self.tasks.values_mut().filter(|other| other.name == name);
         let others = others.map(|other| other.lonely = false).count();
-        task.lonely = others == 0 && !self.holds(&name);
+        // Who has given up may stand in the queue still, and the token comes to this node for it.
+        task.lonely = others == 0 && !self.holds(&name) && !self.given_up.contains(&name);
         if self.grants_alone(now, &name) {
             return self.grant_alone(now, task, ticket, out);
         }
@@ -322,7 +328,7 @@ impl MutexHost {
 
     fn begin(&mut self, now: Time, task: Task, fence: Fence, died: bool) {
         let name = task.name.clone();
-        self.said.push(Said::Granted { name: name.clone(), fence, died, leased: self.is_leased(now) });
+        self.said.push(Said::Granted { name: name.clone(), fence, died, leased: self.ended() || self.is_leased(now) });
         self.guards.push(Guard { name, fence, end: now + task.hold, task });
     }
 
@@ -397,7 +403,7 @@ impl MutexHost {
                 self.command(now, Command::Returned { name, fence, held }, out);
             }
             Event::Made { name, .. } => {
-                let active = self.node.engine.membership().is_active(now);
+                let active = self.ended() || self.node.engine.membership().is_active(now);
                 self.said.push(Said::Made { name, active });
             }
             Event::Passed { name, to } => self.said.push(Said::Passed { name, to }),

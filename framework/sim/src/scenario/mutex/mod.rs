@@ -107,6 +107,9 @@ impl Scenario for Mutex {
             if random.below(2) == 0 {
                 operations.extend(impatience(nodes, begin, random));
             }
+            if random.below(2) == 0 {
+                operations.extend(farewell(nodes, begin, favourite, random));
+            }
         }
         for _ in 0..random.below(8) {
             let (at_us, place) = (random.below(end), anywhere(nodes, random));
@@ -281,6 +284,17 @@ fn impatience(nodes: Place, begin: u64, random: &mut Random) -> Vec<Operation<De
         operations.push(Operation { at_us, place, what: Deed::Try { name, ms: 1 } });
     }
     operations
+}
+
+/// Two nodes pass a mutex to and fro while a third one leaves: tokens are under way when views change, which for a moment have
+/// as many members as before.
+fn farewell(nodes: Place, begin: u64, name: u8, random: &mut Random) -> Vec<Operation<Deed>> {
+    let first = anywhere(nodes, random);
+    let hammer =
+        |step| Operation { at_us: begin, place: (first + step) % nodes, what: Deed::Hammer { name, count: 2 } };
+    let leave =
+        Operation { at_us: begin + random.within(50_000..1_000_000), place: (first + 2) % nodes, what: Deed::Leave };
+    vec![hammer(0), hammer(1), leave]
 }
 
 /// Something that ends or suspends a node, or keeps a message for as long as views last.

@@ -94,9 +94,9 @@ fn a_holder_that_was_home_when_it_made_the_token_and_dies_views_later_is_told_of
 }
 
 #[test]
-fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_has_left() {
-    // The token comes from its home, or by way of another member.
-    for leaver in [0, 3] {
+fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_leaves() {
+    // The token comes from its home, or by way of another member; who leaves does so before that death, or after it.
+    for (leaver, first) in [(0, true), (0, false), (3, true), (3, false)] {
         let mut scene = Scene::new(4);
         let name = scene.name(0);
         if leaver == 3 {
@@ -107,13 +107,18 @@ fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_has_left() 
         scene.acquire(1, &name, 2);
         scene.deliver();
         scene.granted();
-        scene.go_on(&[Change::Retire(member(leaver))]);
-        scene.go_on(&[Change::Part(member(leaver))]);
+        let leaving = [Change::Retire(member(leaver)), Change::Part(member(leaver))];
+        if first {
+            leaving.iter().for_each(|change| scene.go_on(&[*change]));
+        }
         scene.nodes[1].dead = true;
         scene.go_on(&[Change::Cut(member(1))]);
+        if !first {
+            leaving.iter().for_each(|change| scene.go_on(&[*change]));
+        }
         scene.acquire(2, &name, 3);
         scene.deliver();
-        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} has left");
+        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} leaves, before that: {first}");
     }
 }
 
