@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,6 +27,7 @@ struct Counted {
     begun: std::sync::Mutex<BTreeMap<u64, u32>>,
     fatal: Notify,
     turn: Mutex<()>,
+    guards: std::sync::Mutex<Vec<guthi::Guard>>,
 }
 
 impl Counters {
@@ -87,6 +89,7 @@ pub fn all() -> Functions {
     let functions = functions.with::<one_at_a_time>().with::<counts>().with::<patience_ms>().with::<here>();
     let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
     let functions = functions.with::<slow_steps>().with::<patient_steps>();
+    let functions = functions.with::<keep>().with::<is_kept>().with::<add_under>();
     functions.with::<prime>().with::<gate_at>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 
@@ -360,4 +363,54 @@ pub fn burns(ctx: Context, milliseconds: u64) -> u64 {
         rounds = std::hint::black_box(rounds + 1);
     }
     rounds
+}
+
+/// Takes a mutex and keeps it; gives the fence.
+#[guthi::function]
+pub async fn keep(ctx: Context, name: String) -> Result<String, guthi::LockError> {
+    let counters = Counters::of(&ctx);
+    let Some(node) = ctx.node() else { return Err(guthi::LockError::Left) };
+    let guard = node.mutex(name).lock().await?;
+    let fence = guard.fence().to_string();
+    counters.0.guards.lock().expect("keeping does not panic").push(guard);
+    Ok(fence)
+}
+
+/// Whether each of the guards that were kept is held, in the order in which they were taken.
+#[guthi::function]
+pub fn is_kept(ctx: Context) -> Vec<bool> {
+    let counters = Counters::of(&ctx);
+    let guards = counters.0.guards.lock().expect("keeping does not panic");
+    guards.iter().map(guthi::Guard::is_held).collect()
+}
+
+/// Adds each of these numbers to the one in a file, under the mutex of its name. What it has added is noted in the file with
+/// it: the sum, and after it the last number of each row, by the row's first one.
+#[guthi::function]
+pub async fn add_under(ctx: Context, path: PathBuf, from: u64, to: u64) -> Result<u64, String> {
+    let node = ctx.node().ok_or("the node has left")?;
+    let mutex = node.mutex(path.display().to_string());
+    loop {
+        let guard = mutex.lock().await.map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|word| word.parse::<u64>().expect("only numbers are written"));
+        let sum = numbers.next().unwrap_or(0);
+        let mut rows: Vec<(u64, u64)> = Vec::new();
+        while let Some((row, last)) = numbers.next().zip(numbers.next()) {
+            rows.push((row, last));
+        }
+        let next = rows.iter().find(|(row, _)| *row == from).map_or(from, |(_, last)| last + 1);
+        if next > to {
+            return Ok(sum);
+        }
+        rows.retain(|(row, _)| *row != from);
+        rows.push((from, next));
+        let rows: String = rows.iter().map(|(row, last)| format!(" {row} {last}")).collect();
+        let new = path.with_extension(guard.fence().to_string());
+        std::fs::write(&new, format!("{}{rows}", sum + next)).map_err(|error| error.to_string())?;
+        if guard.is_held() {
+            std::fs::rename(&new, &path).map_err(|error| error.to_string())?;
+        }
+        drop(guard);
+    }
 }

@@ -264,10 +264,7 @@ impl Builder {
     pub async fn start(self) -> Result<Node, BuildError> {
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         check("cluster", &self.cluster)?;
-        let secret = match self.identity {
-            Some(secret) => secret,
-            None => fresh_secret()?,
-        };
+        let secret = self.identity.map_or_else(fresh_secret, Ok)?;
         let id = network::libp2p::identity(secret).map_err(build_error)?;
         let name = self.name.clone().unwrap_or_else(|| two_words(id));
         check("node", &name)?;

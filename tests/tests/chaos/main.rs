@@ -4,6 +4,7 @@
 mod cohort;
 mod cuts;
 mod lives;
+mod mutexes;
 mod signals;
 mod slow;
 

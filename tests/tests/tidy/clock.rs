@@ -57,7 +57,12 @@ const LIST: &[Allowed] = &[
     allow("framework/src/runtime/driver.rs", "Instant::now", 4, "since when strangers wait"),
     allow("framework/src/runtime/errands.rs", "tokio::spawn", 7, "whatever waits is spawned"),
     allow("framework/src/runtime/inner.rs", "tokio::spawn", 1, "a node in memory lives on its caller's runtime"),
-    allow("framework/src/runtime/goodbye.rs", "Instant::now", 1, "until when a node waits for the others' leave"),
+    allow(
+        "framework/src/runtime/goodbye.rs",
+        "Instant::now",
+        2,
+        "until when a node waits for guards, and the others' leave",
+    ),
     allow("framework/src/runtime/machine.rs", "Instant::now", 1, "since when the machine was busy"),
     allow("framework/src/runtime/monitor.rs", "Instant::now", 2, "whether it is time to look at the machine again"),
     allow("framework/src/runtime/neighbours.rs", "Instant::now", 1, "when to look for others of this machine again"),

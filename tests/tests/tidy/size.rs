@@ -36,6 +36,12 @@ const LIST: &[Allowed] = &[
         532,
         "nodes, letters, and each thing that can happen to them",
     ),
+    allow(
+        "framework/sim/src/models/mutex/world.rs",
+        "file",
+        547,
+        "nodes, letters, views, and each thing that can happen to them",
+    ),
     allow("framework/sim/src/script.rs", "follow", 86, "a dispatch: one short arm for each direction of a play"),
     allow("framework/sim/src/world.rs", "file", 693, "nodes, links and the one queue on which all of them happen"),
     allow("framework/src/calls/lane.rs", "file", 549, "the two directions of one stream share nearly all they know"),

@@ -345,16 +345,18 @@ fn a_token_that_nobody_may_grant_goes_on_now_and_then() {
     assert_eq!(scene.granted().len(), 1);
 }
 
+#[cfg(feature = "bugs")]
+fn needed(bug: Bug, play: fn(&mut Scene) -> bool) {
+    let kept = play(&mut Scene::new(3));
+    let broken = play(&mut Scene::with_bugs(3, Bugs::plant(bug)));
+    assert!(kept && !broken, "{bug:?}: kept {kept}, broken {broken}");
+}
+
 /// With one of these rules broken, the tests above would fail: each is shown here to be what they rest on.
 #[cfg(feature = "bugs")]
 #[test]
 fn the_rules_of_holding_are_needed() {
-    let starving = |bug, play: fn(&mut Scene) -> bool| {
-        let kept = play(&mut Scene::new(3));
-        let broken = play(&mut Scene::with_bugs(3, Bugs::plant(bug)));
-        assert!(kept && !broken, "{bug:?}: kept {kept}, broken {broken}");
-    };
-    starving(Bug::NextRequestOnly, |scene| {
+    needed(Bug::NextRequestOnly, |scene| {
         let name = scene.name(0);
         scene.acquire(0, &name, 1);
         scene.deliver();
@@ -370,14 +372,14 @@ fn the_rules_of_holding_are_needed() {
         scene.deliver();
         !scene.granted().is_empty()
     });
-    starving(Bug::GrantUnchecked, |scene| {
+    needed(Bug::GrantUnchecked, |scene| {
         let name = scene.name(0);
         scene.acquire(1, &name, 1);
         scene.nodes[1].service = LAPSED;
         scene.deliver();
         scene.granted().is_empty()
     });
-    starving(Bug::WaitersLeftBehind, |scene| {
+    needed(Bug::WaitersLeftBehind, |scene| {
         let name = scene.name(0);
         scene.acquire(1, &name, 1);
         scene.nodes[1].service = LAPSED;
@@ -391,7 +393,12 @@ fn the_rules_of_holding_are_needed() {
         (0..8).for_each(|_| scene.wait(Duration::from_secs(4)));
         !scene.granted().is_empty()
     });
-    starving(Bug::AnyGuardReleases, |scene| {
+}
+
+#[cfg(feature = "bugs")]
+#[test]
+fn the_rules_of_fences_and_turns_are_needed() {
+    needed(Bug::AnyGuardReleases, |scene| {
         let name = scene.name(0);
         (1..4).for_each(|ticket| scene.acquire(0, &name, ticket));
         scene.deliver();
@@ -401,7 +408,7 @@ fn the_rules_of_holding_are_needed() {
         scene.release(0, &name, first);
         scene.granted().is_empty()
     });
-    starving(Bug::FenceForgotten, |scene| {
+    needed(Bug::FenceForgotten, |scene| {
         let name = scene.name(0);
         scene.acquire(0, &name, 1);
         scene.deliver();
@@ -415,7 +422,7 @@ fn the_rules_of_holding_are_needed() {
         scene.deliver();
         scene.granted().first().is_some_and(|(_, _, fence, _)| *fence > own)
     });
-    starving(Bug::LocalTasksFirst, |scene| {
+    needed(Bug::LocalTasksFirst, |scene| {
         let name = scene.name(0);
         (0..100).for_each(|ticket| scene.acquire(0, &name, ticket));
         scene.deliver();
