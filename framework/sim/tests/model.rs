@@ -302,12 +302,12 @@ const BROKEN: [(Bug, mutex::Worlds, usize, &str, usize); 14] = {
 
 #[test]
 fn every_rule_of_the_mutexes_that_is_broken_is_noticed() {
-    for (bug, worlds, start, broken, actions) in BROKEN {
+    let noticed = BROKEN.map(|(bug, worlds, start, ..)| {
         let report = all(&Mutex::new(worlds, Scope::Fast).starting(start).planted(bug));
         let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not noticed: {}", report.verdict));
-        assert!(found.broken.starts_with(broken), "{bug:?}: {found}");
-        assert_eq!(found.path.len(), actions, "{bug:?}: {found}");
-    }
+        (bug, found.broken[..2].to_owned(), found.path.len())
+    });
+    assert_eq!(noticed, BROKEN.map(|(bug, _, _, broken, actions)| (bug, broken.to_owned(), actions)));
 }
 
 /// Two rules guard the same thing: no guard is granted in a view that is not active, wherever its token comes from.

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{Body, Event, Fence, Sighting, Ticket, Token, here::Here, machine::Outbox, past::Seen};
 use crate::{
-    protocol::{home::Shard, time::Time, view::Epoch},
+    protocol::{bugs::Bug, home::Shard, time::Time, view::Epoch},
     wire::{id::Member, name::Name},
 };
 
@@ -170,7 +170,8 @@ impl One {
 
     /// The home and its deputy, as far as they are others.
     pub(super) fn keepers(&self, here: &Here) -> Vec<Member> {
-        [Some(self.home), self.deputy].into_iter().flatten().filter(|it| *it != here.me).collect()
+        let told = |it: &Member| *it != here.me && !here.config.bugs.has(Bug::GuardUnreported);
+        [Some(self.home), self.deputy].into_iter().flatten().filter(told).collect()
     }
 
     /// Where the token was last, and where it went then, to be told in later views.
