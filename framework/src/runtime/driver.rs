@@ -213,12 +213,13 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline) => driver.wake(),
-                () = mutexes.asked() => driver.serve_mutexes(),
                 event = network_events.recv() => match event {
                     Some(event) => driver.network_event(event),
                     None => break,
                 },
                 Some(input) = inbox.recv() => driver.input(input),
+                // After the network: tasks that lock without a pause must not keep the node from its peers.
+                () = mutexes.asked() => driver.serve_mutexes(),
                 command = commands.recv() => match command {
                     Some(Command::Hide) => driver.hide(),
                     Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
