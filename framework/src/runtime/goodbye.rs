@@ -37,7 +37,9 @@ impl Driver {
         {
             *until += LEAVING_MAX;
             self.desk.lose_guards();
-            self.step(Input::Mutex(mutex::Command::Abandon));
+            // Before the membership hears that there are none left: it stops them from being passed on.
+            self.take_step(Input::Mutex(mutex::Command::Abandon));
+            self.tell_holdings();
         }
     }
 

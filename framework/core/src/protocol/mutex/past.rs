@@ -76,13 +76,14 @@ impl Past {
         perhaps.push(seen);
     }
 
-    /// A view has ended, in which all that it knows of was seen. Whoever left in order may have passed a token on before to
-    /// somebody who has died with it; after that, who has a guard is told of in the next view.
+    /// A view has ended, in which all that it knows of was seen. Whoever left in order may have passed a token on before, of
+    /// which nobody else has heard, to somebody who dies with it in this view or in a later one: so it is not forgotten that it
+    /// was there.
     pub(super) fn turn(&mut self, stays: impl Fn(Member) -> bool, cut: &[Member]) {
         let all = self.0.values_mut().flat_map(|memory| memory.known.iter_mut().chain(&mut memory.perhaps));
-        for seen in all {
+        for seen in all.filter(|_| !cut.is_empty()) {
             if seen.to.is_some_and(|to| !stays(to)) {
-                seen.sighting.died |= !cut.is_empty();
+                seen.sighting.died = true;
                 seen.to = None;
             }
         }

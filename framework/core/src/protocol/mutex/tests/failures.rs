@@ -123,6 +123,31 @@ fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_leaves() {
 }
 
 #[test]
+fn a_holder_that_stood_still_since_and_dies_is_told_of_although_who_passed_the_token_to_it_left() {
+    // The home as well may be the one who leaves: then its deputy knows that there was a token.
+    for leaver in [0, 3] {
+        let mut scene = Scene::new(4);
+        let name = scene.name(0);
+        if leaver == 3 {
+            scene.acquire(3, &name, 1);
+            scene.deliver();
+            scene.release(3, &name, fence(EPOCH, 1));
+        }
+        scene.acquire(1, &name, 2);
+        scene.deliver();
+        scene.granted();
+        // It says nothing of its guard in the views to come.
+        scene.nodes[1].dead = true;
+        for change in [Change::Retire(member(leaver)), Change::Part(member(leaver)), Change::Cut(member(1))] {
+            scene.go_on(&[change]);
+        }
+        scene.acquire(2, &name, 3);
+        scene.deliver();
+        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} leaves");
+    }
+}
+
+#[test]
 fn who_has_left_in_order_is_missed_by_nobody() {
     let mut scene = Scene::new(3);
     let name = scene.name(0);
