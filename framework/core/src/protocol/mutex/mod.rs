@@ -56,7 +56,8 @@
 //! with the home that made it. The home has a *deputy*, who becomes home if it dies: it is asked for a report whatever it has
 //! brought, and so knows that there is a token; and both hear at once of guards that were brought, since the node that brought
 //! one may die before anybody asks. A member on its way out gives idle tokens to their homes, and so does not seem to have died
-//! with them. The alarm may be false: who dies with an idle token looks the same.
+//! with them; where it had a token last, that is remembered until somebody has died or a later place is known, since it may have
+//! passed the token on to somebody who says nothing any more. The alarm may be false: who dies with an idle token looks the same.
 //!
 //! **Invariants.**
 //! - **L1** At most one token for each name and view: here, or under way, or not made yet.
