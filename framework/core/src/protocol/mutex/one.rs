@@ -180,7 +180,8 @@ impl One {
         let (sighting, to) = match (&self.token, &self.went, &self.making) {
             (Some(token), ..) => (sighting(true, token.died), None),
             (None, Some(went), _) => (sighting(false, went.died), Some(went.to)),
-            (None, None, Making::Asking { sighting, .. }) => ((*sighting)?, None),
+            // What others have seen they tell again, if it is no death; this node could not say where the token went then.
+            (None, None, Making::Asking { sighting, .. }) => (sighting.filter(|it| it.died)?, None),
             (None, None, Making::Unwanted | Making::Done) => return None,
         };
         Some(Seen { sighting, to })

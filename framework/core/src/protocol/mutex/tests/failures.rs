@@ -124,8 +124,9 @@ fn a_holder_that_dies_is_told_of_although_who_passed_the_token_to_it_leaves() {
 
 #[test]
 fn a_holder_that_stood_still_since_and_dies_is_told_of_although_who_passed_the_token_to_it_left() {
-    // The home as well may be the one who leaves: then its deputy knows that there was a token.
-    for leaver in [0, 3] {
+    // The home as well may be the one who leaves: then its deputy knows that there was a token. It may have been asked for before
+    // the others know of the death, so that the home has heard where it was by then.
+    for (leaver, wanted_after) in [(0, 3), (3, 3), (0, 0), (3, 0), (3, 1), (3, 2)] {
         let mut scene = Scene::new(4);
         let name = scene.name(0);
         if leaver == 3 {
@@ -138,12 +139,23 @@ fn a_holder_that_stood_still_since_and_dies_is_told_of_although_who_passed_the_t
         scene.granted();
         // It says nothing of its guard in the views to come.
         scene.nodes[1].dead = true;
-        for change in [Change::Retire(member(leaver)), Change::Part(member(leaver)), Change::Cut(member(1))] {
+        let changes = [Change::Retire(member(leaver)), Change::Part(member(leaver)), Change::Cut(member(1))];
+        for (views, change) in (0..).zip(changes) {
+            if views == wanted_after {
+                scene.acquire(2, &name, 3);
+                scene.deliver();
+            }
             scene.go_on(&[change]);
         }
-        scene.acquire(2, &name, 3);
+        if wanted_after == 3 {
+            scene.acquire(2, &name, 3);
+        }
         scene.deliver();
-        assert_eq!(scene.guard(), (2, 3, fence(EPOCH + 3, 1), true), "{leaver} leaves");
+        assert_eq!(
+            scene.guard(),
+            (2, 3, fence(EPOCH + 3, 1), true),
+            "{leaver} leaves, wanted after {wanted_after} views"
+        );
     }
 }
 
