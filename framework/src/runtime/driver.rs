@@ -255,7 +255,9 @@ impl Driver {
                 break;
             }
         }
-        // Whoever waits for this finds the links closed.
+        // Whoever waits for this finds the links closed, and nobody who takes commands: one that came into the queue between
+        // would be answered by nobody.
+        drop(commands);
         driver.end();
         for reply in driver.leaving.take().into_iter().flat_map(|(replies, _)| replies) {
             let _ = reply.send(());
