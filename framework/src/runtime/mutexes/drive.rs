@@ -239,11 +239,9 @@ impl Driver {
 
     /// Others went on without this node, and it goes on as a later life.
     pub(in crate::runtime) fn begin_mutexes_anew(&mut self) {
-        self.desk.end_life();
-        self.desk.mutexes.life.store(Arc::new(Life::new(self.clock)));
+        self.come_empty_handed();
         self.desk.told = Holdings::default();
         self.desk.ask_again();
-        self.desk.look_again();
     }
 
     /// This node has come into another lineage, with nothing of its own. Whoever waits goes on waiting.

@@ -9,7 +9,6 @@ mod parked;
 
 use std::{
     collections::BTreeMap,
-    mem,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -290,7 +289,7 @@ impl Drop for Grant {
         let held = self.life.now().saturating_since(self.since);
         self.place.meters().given_back(held, self.life.is_leased());
         self.place.since.store(0, Ordering::Relaxed);
-        if mem::take(&mut self.parked) {
+        if self.parked {
             self.place.give_back(self.fence);
         } else {
             let name = self.place.name.clone();

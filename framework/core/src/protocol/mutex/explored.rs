@@ -78,14 +78,6 @@ impl Machine {
 }
 
 impl One {
-    fn waits_for_taken(&self, from: Member, pass: u64) -> bool {
-        if pass == 0 {
-            return self.untold.contains(&from);
-        }
-        let went = self.went.as_ref().filter(|went| went.to == from && went.unanswered.is_some());
-        went.is_some() && self.pass == pass
-    }
-
     fn is_made_or_told_by(&self, seat: u16) -> bool {
         match &self.making {
             Making::Unwanted => false,

@@ -197,14 +197,21 @@ impl One {
     }
 
     pub(super) fn hear_taken(&mut self, from: Member, pass: u64) -> bool {
-        if pass == 0 {
+        let awaited = self.waits_for_taken(from, pass);
+        if awaited && pass == 0 {
             // It knows of the guard that was brought.
-            let before = self.untold.len();
             self.untold.retain(|it| *it != from);
-            return self.untold.len() < before;
+        } else if awaited {
+            self.went.iter_mut().for_each(|went| went.unanswered = None);
         }
-        let mine = self.went.as_mut().filter(|went| went.to == from && pass == self.pass);
-        mine.is_some_and(|went| went.unanswered.take().is_some())
+        awaited
+    }
+
+    pub(super) fn waits_for_taken(&self, from: Member, pass: u64) -> bool {
+        if pass == 0 {
+            return self.untold.contains(&from);
+        }
+        pass == self.pass && self.went.as_ref().is_some_and(|went| went.to == from && went.unanswered.is_some())
     }
 
     // What comes from this node.

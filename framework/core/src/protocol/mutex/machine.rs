@@ -337,7 +337,7 @@ impl Machine {
                 }
             }
             let view = &self.here.view;
-            self.here.past.turn(|member| view.has(member), &cut);
+            self.here.past.turn(|member| view.has(member), !cut.is_empty());
         } else {
             self.here.past = Past::default();
         }

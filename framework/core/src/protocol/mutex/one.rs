@@ -177,14 +177,13 @@ impl One {
     /// Where the token was last, and where it went then, to be told in later views.
     pub(super) fn seen(&self, epoch: Epoch) -> Option<Seen> {
         let sighting = |first_hand, died| Sighting { epoch, pass: self.pass, first_hand, died };
-        let (sighting, to) = match (&self.token, &self.went, &self.making) {
-            (Some(token), ..) => (sighting(true, token.died), None),
-            (None, Some(went), _) => (sighting(false, went.died), Some(went.to)),
-            // What others have seen they tell again, if it is no death; this node could not say where the token went then.
-            (None, None, Making::Asking { sighting, .. }) => (sighting.filter(|it| it.died)?, None),
-            (None, None, Making::Unwanted | Making::Done) => return None,
-        };
-        Some(Seen { sighting, to })
+        match (&self.token, &self.went) {
+            (Some(token), _) => Some(Seen { sighting: sighting(true, token.died), to: None }),
+            (None, Some(went)) => Some(Seen { sighting: sighting(false, went.died), to: Some(went.to) }),
+            // Deaths that others have told of are remembered already. All else they tell again: this node could not say where
+            // the token went then.
+            (None, None) => None,
+        }
     }
 
     /// What the home may have made of it, unseen by this node.

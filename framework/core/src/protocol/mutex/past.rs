@@ -79,9 +79,9 @@ impl Past {
     /// A view has ended, in which all that it knows of was seen. Whoever left in order may have passed a token on before, of
     /// which nobody else has heard, to somebody who dies with it in this view or in a later one: so it is not forgotten that it
     /// was there.
-    pub(super) fn turn(&mut self, stays: impl Fn(Member) -> bool, cut: &[Member]) {
+    pub(super) fn turn(&mut self, stays: impl Fn(Member) -> bool, somebody_died: bool) {
         let all = self.0.values_mut().flat_map(|memory| memory.known.iter_mut().chain(&mut memory.perhaps));
-        for seen in all.filter(|_| !cut.is_empty()) {
+        for seen in all.filter(|_| somebody_died) {
             if seen.to.is_some_and(|to| !stays(to)) {
                 seen.sighting.died = true;
                 seen.to = None;
