@@ -102,7 +102,7 @@
 //!
 //! L7 is about tries and what is left of them: no token comes where nobody has asked for it, and a try is refused only while
 //! somebody else has or wants the mutex. That no token is made before the view is active is guarded twice: no guard comes of it
-//! before that either. The small scopes are visited to their end in the tests: 90,819, 586,956 and 1,325,143 states.
+//! before that either. The small scopes are visited to their end in the tests: 90,819, 586,956 and 1,321,701 states.
 //!
 //! **Bounds.** [`MUTEXES_MAX`](crate::wire::limits::MUTEXES_MAX) names of which something was heard in one view; within a view
 //! none is forgotten, since a pass number is no protection against a token of a name that was. Sightings of
