@@ -42,6 +42,8 @@ const WRITE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How often a silent browser is asked whether it is there, and how long it may be silent.
 const PING: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a browser may take to answer the end; less than a dashboard waits for all of them.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
 /// How long a browser may take to read one message.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
@@ -158,8 +160,15 @@ impl Browser {
     async fn bye(&mut self, reason: &str) -> Result<(), Over> {
         self.send(&json!({ "topic": "bye", "seq": 0, "snapshot": { "reason": reason, "others": self.others } }))
             .await?;
-        let _ = tokio::time::timeout(SEND_MAX, self.socket.send(Message::Close(None))).await;
+        let _ = tokio::time::timeout(FAREWELL_MAX, self.part()).await;
         Err(Over)
+    }
+
+    /// Closes, and hears the browser out: what came after the end would make the system take back what was not read yet.
+    async fn part(&mut self) {
+        if self.socket.send(Message::Close(None)).await.is_ok() {
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        }
     }
 
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
