@@ -338,10 +338,16 @@ impl Driver {
             ) => {}
             engine::Event::Membership(event) => self.membership_event(event),
             engine::Event::Mutex(event) => self.mutex_event(event),
+            engine::Event::Variable(_) => {}
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
             engine::Event::Packet {
-                packet: Packet::Detector(_) | Packet::Membership(_) | Packet::Catalog(_) | Packet::Mutex(_),
+                packet:
+                    Packet::Detector(_)
+                    | Packet::Membership(_)
+                    | Packet::Catalog(_)
+                    | Packet::Mutex(_)
+                    | Packet::Variable(_),
                 ..
             } => {
                 unreachable!("the engine gives these to their machines")

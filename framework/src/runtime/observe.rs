@@ -57,6 +57,7 @@ pub(super) fn note(event: &engine::Event, counts: &DriverCounts, mutexes: &Mutex
         engine::Event::Membership(event) => membership(event, &counts.membership),
         engine::Event::Catalog(event) => catalog(event, &counts.catalog),
         engine::Event::Mutex(event) => mutex(event, mutexes),
+        engine::Event::Variable(_) => {}
         engine::Event::Packet { .. } => {}
     }
 }

@@ -89,6 +89,34 @@ pub enum Bug {
     LocalTasksFirst,
     /// Mutex: a guard that came into the view is not reported.
     GuardUnreported,
+    /// Variable: a copy is installed although something newer was heard of meanwhile.
+    FloorIgnored,
+    /// Variable: what an earlier home writes is kept and acknowledged.
+    OldWriteTaken,
+    /// Variable: a home decides what is left before all survivors have said what they have.
+    VariableReportsUnwanted,
+    /// Variable: whoever has something of a shard counts as who has all of it.
+    FullIgnored,
+    /// Variable: who writes is answered before the other homes keep it.
+    AnsweredBeforeStored,
+    /// Variable: an operation that is repeated is done again.
+    OperationNumberIgnored,
+    /// Variable: a shard is served before the excluded have lost their leases.
+    ServedTooEarly,
+    /// Variable: what came back is served while older copies are read.
+    StaleCopySpared,
+    /// Variable: the copy that comes with an answer is installed whatever came between.
+    WriterCopyForced,
+    /// Variable: what is stored last is kept, not what is newest.
+    LastStoreWins,
+    /// Variable: a shard is filled again, whatever was stored in it since.
+    FillTakenTwice,
+    /// Variable: what was done last is known at the first home alone.
+    RecentAtHomeOnly,
+    /// Variable: who is home no more forgets its records at once.
+    RecordsDroppedEarly,
+    /// Variable: a fence that is lower than one before is written with.
+    FenceUnchecked,
     /// Detector: silence is not noticed while the link looks healthy.
     SilenceIgnored,
     /// Detector: a stall of this process is blamed on its peers.
@@ -97,7 +125,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 57] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -139,6 +167,20 @@ impl Bug {
         Self::DeathUntold,
         Self::LocalTasksFirst,
         Self::GuardUnreported,
+        Self::FloorIgnored,
+        Self::OldWriteTaken,
+        Self::VariableReportsUnwanted,
+        Self::FullIgnored,
+        Self::AnsweredBeforeStored,
+        Self::OperationNumberIgnored,
+        Self::ServedTooEarly,
+        Self::StaleCopySpared,
+        Self::WriterCopyForced,
+        Self::LastStoreWins,
+        Self::FillTakenTwice,
+        Self::RecentAtHomeOnly,
+        Self::RecordsDroppedEarly,
+        Self::FenceUnchecked,
         Self::SilenceIgnored,
         Self::StallBlamedOnPeers,
     ];
@@ -188,6 +230,20 @@ impl Bug {
             Self::DeathUntold => "death-untold",
             Self::LocalTasksFirst => "local-tasks-first",
             Self::GuardUnreported => "guard-unreported",
+            Self::FloorIgnored => "floor-ignored",
+            Self::OldWriteTaken => "old-write-taken",
+            Self::VariableReportsUnwanted => "variable-reports-unwanted",
+            Self::FullIgnored => "full-ignored",
+            Self::AnsweredBeforeStored => "answered-before-stored",
+            Self::OperationNumberIgnored => "operation-number-ignored",
+            Self::ServedTooEarly => "served-too-early",
+            Self::StaleCopySpared => "stale-copy-spared",
+            Self::WriterCopyForced => "writer-copy-forced",
+            Self::LastStoreWins => "last-store-wins",
+            Self::FillTakenTwice => "fill-taken-twice",
+            Self::RecentAtHomeOnly => "recent-at-home-only",
+            Self::RecordsDroppedEarly => "records-dropped-early",
+            Self::FenceUnchecked => "fence-unchecked",
             Self::SilenceIgnored => "silence-ignored",
             Self::StallBlamedOnPeers => "stall-blamed-on-peers",
         }

@@ -9,9 +9,13 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use super::{
     catalog,
     contract::{self, Outbox, Protocol, ViewChange},
-    detector, membership, mutex,
+    detector,
+    membership::{self, Installed},
+    mutex,
     packet::Packet,
+    service::Service,
     time::Time,
+    variable,
     view::At,
 };
 use crate::wire::id::{Member, NodeId};
@@ -23,6 +27,7 @@ pub struct Engine {
     membership: membership::Machine,
     catalog: catalog::Machine,
     mutex: mutex::Machine,
+    variable: variable::Machine,
     /// What is known of each link on its way to being ready.
     links: BTreeMap<NodeId, Link>,
 }
@@ -45,6 +50,8 @@ pub struct Config {
     pub catalog: catalog::Config,
     /// Of the mutexes.
     pub mutex: mutex::Config,
+    /// Of the variables.
+    pub variable: variable::Config,
 }
 
 /// What happens to a node.
@@ -85,6 +92,8 @@ pub enum Input {
     },
     /// What the node asks of its mutexes.
     Mutex(mutex::Command),
+    /// What the node asks of its variables.
+    Variable(variable::Command),
     /// The deadline has come.
     Wake,
     /// The node is about to go: its last word.
@@ -118,6 +127,8 @@ pub enum Event {
     Catalog(catalog::Event),
     /// To the mutexes.
     Mutex(mutex::Event),
+    /// To the variables.
+    Variable(variable::Event),
     /// A packet came that is no machine's business.
     Packet {
         /// From whom.
@@ -137,7 +148,8 @@ impl Engine {
             detector: detector::Machine::new(config.detector, seed, membership.standing()),
             membership,
             catalog: catalog::Machine::new(me, config.catalog),
-            mutex: mutex::Machine::new(me, config.mutex, view),
+            mutex: mutex::Machine::new(me, config.mutex, view.clone()),
+            variable: variable::Machine::new(me, config.variable, view),
             links: BTreeMap::new(),
         }
     }
@@ -158,11 +170,13 @@ impl Engine {
             Input::Set { key, value } => self.tell(now, catalog::Command::Set { key, value }, out),
             Input::Remove { key } => self.tell(now, catalog::Command::Remove { key }, out),
             Input::Mutex(command) => self.tell(now, command, out),
+            Input::Variable(command) => self.tell(now, command, out),
             Input::Wake => {
                 self.drive::<detector::Machine>(now, out, |detector, out| detector.wake(now, out));
                 self.drive::<membership::Machine>(now, out, |membership, out| membership.wake(now, out));
                 self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.wake(now, out));
                 self.drive::<mutex::Machine>(now, out, |mutex, out| mutex.wake(now, out));
+                self.drive::<variable::Machine>(now, out, |variable, out| variable.wake(now, out));
             }
             Input::Leave => self.tell(now, detector::Command::Leave, out),
         }
@@ -172,7 +186,8 @@ impl Engine {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let (membership, mutex) = (self.membership.deadline(), self.mutex.deadline());
-        [self.detector.deadline(), membership, self.catalog.deadline(), mutex].into_iter().flatten().min()
+        let (catalog, variable) = (self.catalog.deadline(), self.variable.deadline());
+        [self.detector.deadline(), membership, catalog, mutex, variable].into_iter().flatten().min()
     }
 
     /// Who answers.
@@ -193,15 +208,40 @@ impl Engine {
         &self.mutex
     }
 
-    /// What the membership allows the mutexes now.
+    /// Which variables are at home here, and what is known of others.
     #[must_use]
-    pub fn service(&self, now: Time) -> mutex::Service {
+    pub const fn variable(&self) -> &variable::Machine {
+        &self.variable
+    }
+
+    /// What a later life may offer of this one, which is over.
+    #[must_use]
+    pub fn into_estate(self) -> Option<variable::Estate> {
+        self.variable.into_estate()
+    }
+
+    /// What this node holds, beside guards that the machines do not know of.
+    #[must_use]
+    pub fn holdings(&self, guards: bool) -> membership::Holdings {
+        let variable = &self.variable;
+        membership::Holdings {
+            variables: variable.is_holding(),
+            home: variable.is_keeping(),
+            guards,
+            orphans: variable.shards().orphaned > 0,
+        }
+    }
+
+    /// What the membership allows now.
+    #[must_use]
+    pub fn service(&self, now: Time) -> Service {
         let membership = &self.membership;
         let may_grant = membership.serves(now) && !membership.is_leaving();
-        mutex::Service {
+        Service {
             open: membership.standing().is_some_and(|standing| !standing.wedged),
             active: membership.is_active(now),
             until: membership.lease_end().filter(|_| may_grant),
+            reads: membership.reads_until(),
             leaving: membership.is_leaving(),
         }
     }
@@ -232,6 +272,7 @@ impl Engine {
         self.drive::<membership::Machine>(now, out, |membership, out| membership.view_changed(now, change, out));
         self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.view_changed(now, change, out));
         self.drive::<mutex::Machine>(now, out, |mutex, out| mutex.view_changed(now, change, out));
+        self.drive::<variable::Machine>(now, out, |variable, out| variable.view_changed(now, change, out));
     }
 
     fn packet(&mut self, now: Time, from: Member, packet: Packet, out: &mut Outbox<Effect>) {
@@ -243,6 +284,7 @@ impl Engine {
             Packet::Membership(message) => self.hear::<membership::Machine>(now, from, message, out),
             Packet::Catalog(message) => self.hear::<catalog::Machine>(now, from, message, out),
             Packet::Mutex(message) => self.hear::<mutex::Machine>(now, from, message, out),
+            Packet::Variable(message) => self.hear::<variable::Machine>(now, from, message, out),
             Packet::PeersWanted | Packet::Peers(_) => out.push(Effect::Event(Event::Packet { from, packet })),
         }
     }
@@ -260,6 +302,9 @@ impl Engine {
     fn proceed(&mut self, now: Time, out: &mut Outbox<Effect>) {
         if self.mutex.is_blocked() {
             self.tell(now, mutex::Command::Proceed, out);
+        }
+        if self.variable.is_blocked() {
+            self.tell(now, variable::Command::Proceed, out);
         }
     }
 
@@ -326,6 +371,10 @@ impl Addressed for mutex::Command {
     type To = mutex::Machine;
 }
 
+impl Addressed for variable::Command {
+    type To = variable::Machine;
+}
+
 impl Part for detector::Machine {
     fn of(engine: &mut Engine) -> &mut Self {
         &mut engine.detector
@@ -372,15 +421,16 @@ impl Part for membership::Machine {
     fn follow(engine: &mut Engine, now: Time, event: membership::Event, out: &mut Outbox<Effect>) {
         let stand = if let membership::Event::Stand(standing) = event { Some(standing) } else { None };
         let active = matches!(event, membership::Event::Active(_));
-        let cut =
-            if let membership::Event::Installed(installed) = &event { Some(installed.unheard.clone()) } else { None };
+        let installed =
+            if let membership::Event::Installed(installed) = &event { Some(installed.clone()) } else { None };
         out.push(Effect::Event(Event::Membership(event)));
         if active {
             engine.proceed(now, out);
         }
-        if let Some(cut) = cut {
+        if let Some(Installed { unheard: cut, orphaned, .. }) = installed {
             let view = engine.membership.view().clone();
-            engine.tell(now, mutex::Command::Install { view, cut }, out);
+            engine.tell(now, mutex::Command::Install { view: view.clone(), cut }, out);
+            engine.tell(now, variable::Command::Install { view, orphaned }, out);
             let all = engine.membership.view().members().map(|member| member.node).collect();
             let spared = engine.membership.spared().map(|member| member.node).collect();
             engine.tell(now, detector::Command::Members { all, spared }, out);
@@ -407,6 +457,25 @@ impl Part for mutex::Machine {
 
     fn follow(_: &mut Engine, _: Time, event: mutex::Event, out: &mut Outbox<Effect>) {
         out.push(Effect::Event(Event::Mutex(event)));
+    }
+}
+
+impl Part for variable::Machine {
+    fn of(engine: &mut Engine) -> &mut Self {
+        &mut engine.variable
+    }
+
+    fn prepare(engine: &mut Engine, now: Time) {
+        let service = engine.service(now);
+        engine.variable.attend(service);
+    }
+
+    fn packet(message: variable::Message) -> Packet {
+        Packet::Variable(message)
+    }
+
+    fn follow(_: &mut Engine, _: Time, event: variable::Event, out: &mut Outbox<Effect>) {
+        out.push(Effect::Event(Event::Variable(event)));
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{catalog, detector, membership, mutex};
+use super::{catalog, detector, membership, mutex, variable};
 use crate::wire::id::Member;
 
 /// One control message between two linked members.
@@ -22,6 +22,8 @@ pub enum Packet {
     Membership(membership::Message),
     /// From mutexes to mutexes.
     Mutex(mutex::Message),
+    /// From variables to variables.
+    Variable(variable::Message),
 }
 
 /// Where a node can be reached.
@@ -67,7 +69,7 @@ pub struct FunctionEntry {
 impl Packet {
     /// A name for logs and counters.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Detector(detector::Message::Echo { .. }) => "echo",
             Self::Detector(detector::Message::EchoReply { .. }) => "echo_reply",
@@ -78,6 +80,7 @@ impl Packet {
             Self::Catalog(catalog::Message::Taken { .. }) => "catalog_taken",
             Self::Membership(message) => message.name(),
             Self::Mutex(message) => message.name(),
+            Self::Variable(message) => message.name(),
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
         }

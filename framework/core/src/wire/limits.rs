@@ -53,3 +53,9 @@ pub const MUTEXES_REMEMBERED_MAX: usize = 65_536;
 
 /// The most tasks of one node that wait for mutexes at once.
 pub const WAITERS_MAX: usize = 65_536;
+
+/// The most names of variables with which something is under way at one home within one view.
+pub const VARIABLES_MAX: usize = 1_000_000;
+
+/// The largest value of a variable.
+pub const VARIABLE_BYTES_MAX: usize = 1024 * 1024;

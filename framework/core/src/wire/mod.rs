@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a protocol; every byte that arrives from a peer is hostile until it has passed through this module.
 
+pub mod bytes;
 pub mod codec;
 pub mod frame;
 pub mod id;

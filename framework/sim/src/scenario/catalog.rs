@@ -166,6 +166,7 @@ impl Scenario for Catalog {
                 engine::Event::Catalog(_)
                 | engine::Event::Membership(_)
                 | engine::Event::Mutex(_)
+                | engine::Event::Variable(_)
                 | engine::Event::Packet { .. } => {}
             }
         }

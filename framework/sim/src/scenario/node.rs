@@ -12,6 +12,7 @@ use guthi_core::{
         packet::Packet,
         random::Random,
         time::Time,
+        variable,
         view::{At, Change, Lineage, View},
     },
     wire::{
@@ -54,6 +55,7 @@ pub(crate) enum Topic {
     Catalog,
     Membership,
     Mutex,
+    Variable,
 }
 
 /// What a node has sent.
@@ -62,6 +64,7 @@ pub(crate) struct Sent {
     pub(crate) detector: Cost,
     pub(crate) membership: Cost,
     pub(crate) mutex: Cost,
+    pub(crate) variable: Cost,
 }
 
 /// How many messages, of how many bytes with their frames.
@@ -143,6 +146,7 @@ impl Node {
                         Packet::Detector(_) => self.sent.detector.add(bytes.len()),
                         Packet::Membership(_) => self.sent.membership.add(bytes.len()),
                         Packet::Mutex(_) => self.sent.mutex.add(bytes.len()),
+                        Packet::Variable(_) => self.sent.variable.add(bytes.len()),
                         Packet::Catalog(_) | Packet::PeersWanted | Packet::Peers(_) => {}
                     }
                     out.push(Wish::Send { to, kind: Kind::Packet, bytes });
@@ -192,6 +196,7 @@ pub(crate) fn is_noise(bytes: &[u8], topic: Topic) -> bool {
         Some(Packet::Membership(_)) => topic != Topic::Membership,
         Some(Packet::Catalog(_)) => topic != Topic::Catalog,
         Some(Packet::Mutex(_)) => topic != Topic::Mutex,
+        Some(Packet::Variable(_)) => topic != Topic::Variable,
         _ => false,
     }
 }
@@ -219,6 +224,7 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
         }
         Packet::Membership(message) => tell_membership(&message),
         Packet::Mutex(message) => tell_mutex(&message),
+        Packet::Variable(message) => tell_variable(&message),
         Packet::PeersWanted => "peers wanted".into(),
         Packet::Peers(list) => format!("{} peers", list.len()),
     }
@@ -317,6 +323,7 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
         engine::Event::Catalog(_) if topic != Topic::Catalog => None,
         engine::Event::Membership(_) if topic == Topic::Catalog => None,
         engine::Event::Mutex(_) if topic != Topic::Mutex => None,
+        engine::Event::Variable(_) if topic != Topic::Variable => None,
         engine::Event::Detector(event) => match event {
             detector::Event::Joined(peer) => Some(format!("says: {} joined", name(peer))),
             detector::Event::Trusted(peer) => Some(format!("says: {} trusted", name(peer))),
@@ -338,8 +345,29 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
         },
         engine::Event::Membership(event) => words_of_membership(event),
         engine::Event::Mutex(event) => Some(words_of_mutex(event)),
+        engine::Event::Variable(event) => words_of_variable(event),
         engine::Event::Packet { .. } => None,
     }
+}
+
+fn tell_variable(message: &variable::Message) -> String {
+    let parts = message.parts.iter().take(4).map(|part| format!("{part:?}"));
+    let more = message.parts.len().saturating_sub(4);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    parts.chain(more).collect::<Vec<_>>().join(", ")
+}
+
+fn words_of_variable(event: &variable::Event) -> Option<String> {
+    use variable::Event;
+    Some(match event {
+        Event::Published { name, state } => format!("may read {name} in version {}", state.version),
+        Event::Withdrawn { name } => format!("may not read {name} any more"),
+        Event::Lost { name } => format!("finds {name} lost"),
+        Event::Done { ticket, result } => format!("tells task {}: {result:?}", ticket.0),
+        Event::Orphaned { shard, since } => format!("finds shard {} orphaned since epoch {}", shard.0, since.0),
+        Event::Active { .. } | Event::Committed { .. } => return None,
+        Event::Ignored { from, reason } => format!("ignores {}: {reason:?}", short(from.node)),
+    })
 }
 
 fn words_of_mutex(event: &mutex::Event) -> String {

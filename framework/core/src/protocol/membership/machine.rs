@@ -123,7 +123,7 @@ impl Machine {
             config,
             random,
             out: None,
-            view: View::born(at, me),
+            view: View::born(at, me).with_replicas(config.replicas),
             installed_at: now,
             welcomed: true,
             active_from: now,
@@ -200,13 +200,24 @@ impl Machine {
         self.leases.end(self.me, own, &self.view)
     }
 
+    /// Until when this node may read what it knows of the view that is installed: as long as it has a lease and is not wedged. The
+    /// view need not be active, since whoever has a copy is asked before anything newer is written.
+    #[must_use]
+    pub fn reads_until(&self) -> Option<Time> {
+        let open = self.standing().is_some_and(|standing| !standing.wedged);
+        self.lease_end().filter(|_| open && self.is_settled())
+    }
+
+    /// Who has asked to be taken in elsewhere must not come to hold anything here.
+    const fn is_settled(&self) -> bool {
+        self.window_until.is_none() && self.course.is_none() && !self.rescuing && self.complete
+    }
+
     /// Whether a read may be answered now.
     #[must_use]
     pub fn serves(&self, now: Time) -> bool {
         let wedged = self.standing().is_none_or(|standing| standing.wedged);
-        // Who has asked to be taken in elsewhere must not come to hold anything here.
-        let settled = self.window_until.is_none() && self.course.is_none() && !self.rescuing && self.complete;
-        !wedged && settled && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
+        !wedged && self.is_settled() && self.is_active(now) && self.lease_end().is_some_and(|end| end > now)
     }
 
     /// Whether it is on its way out, of this lineage at least.

@@ -1,7 +1,8 @@
 use guthi_core::{
     protocol::{
         contract::{Effect, Outbox, Protocol},
-        mutex::{Body, Command, Config, Event, Fence, Machine, Service, Ticket},
+        mutex::{Body, Command, Config, Event, Fence, Machine, Ticket},
+        service::Service,
         time::Time,
         view::{At, Change, View},
     },
@@ -171,7 +172,8 @@ impl State {
         let open = view != it.view || !it.wedged;
         // Nobody grants a lease to who comes in late, and is cut already.
         let leased = if it.machine.is_some() { it.leased } else { !self.is_cut(node) };
-        Service { open, active, until: leased.then_some(Time::MAX), leaving: false }
+        let until = leased.then_some(Time::MAX);
+        Service { open, active, until, reads: until, leaving: false }
     }
 
     /// Carries an action out, or gives nothing if it is not possible or changes nothing.

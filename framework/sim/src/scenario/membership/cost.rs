@@ -79,7 +79,7 @@ impl Stage {
             let Stepped::Node(place) = stepped else { continue };
             let Some(host) = self.world.host_mut(place) else { continue };
             host.take_events();
-            let Sent { detector, membership, mutex: _ } = std::mem::take(&mut host.node.sent);
+            let Sent { detector, membership, mutex: _, variable: _ } = std::mem::take(&mut host.node.sent);
             for (all, one) in [(&mut sent.detector, detector), (&mut sent.membership, membership)] {
                 all.messages += one.messages;
                 all.bytes += one.bytes;

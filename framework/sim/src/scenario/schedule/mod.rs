@@ -180,6 +180,7 @@ impl ScheduleHost {
             engine::Event::Catalog(_)
             | engine::Event::Membership(_)
             | engine::Event::Mutex(_)
+            | engine::Event::Variable(_)
             | engine::Event::Packet { .. } => false,
         };
         if self.node.events.iter().any(telling) {

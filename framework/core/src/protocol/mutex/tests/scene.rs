@@ -6,12 +6,13 @@ use alloc::{
 use core::time::Duration;
 use std::format;
 
-use super::super::{Body, Command, Config, Event, Fence, Machine, Message, Service, Ticket};
+use super::super::{Body, Command, Config, Event, Fence, Machine, Message, Ticket};
 use crate::{
     protocol::{
         bugs::Bugs,
         contract::{Effect, Outbox, Protocol, ViewChange},
         home::home,
+        service::Service,
         time::Time,
         view::{At, Change, Epoch, Lineage, View},
     },
@@ -21,7 +22,8 @@ use crate::{
     },
 };
 
-pub(super) const LEASED: Service = Service { open: true, active: true, until: Some(Time::MAX), leaving: false };
+pub(super) const LEASED: Service =
+    Service { open: true, active: true, until: Some(Time::MAX), reads: Some(Time::MAX), leaving: false };
 /// The view is installed, and what the excluded were allowed to do has not ended.
 pub(super) const WAITING: Service = Service { active: false, ..LEASED };
 pub(super) const LAPSED: Service = Service { until: None, ..LEASED };

@@ -1,0 +1,42 @@
+use super::{Estate, Operation};
+use crate::{protocol::view::View, wire::name::Name};
+use alloc::vec::Vec;
+
+/// One local task that waits for an operation. No two of one life have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What the node asks of its variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Get a copy of this variable, and say so; if there is one already, say so again.
+    Read {
+        /// Which.
+        name: Name,
+    },
+    /// Do these with their variables, each by one task. What comes together goes together.
+    Operate(Vec<(Name, Ticket, Operation)>),
+    /// Do not, if it was not said to anybody yet.
+    Cancel {
+        /// With which variable.
+        name: Name,
+        /// Who waits no more.
+        ticket: Ticket,
+    },
+    /// Nobody here wants a copy of it any more.
+    Forget {
+        /// Of which variable.
+        name: Name,
+    },
+    /// A view is installed.
+    Install {
+        /// The view.
+        view: View,
+        /// Those who are gone may have changed what nobody knows of: all that was before is orphaned.
+        orphaned: bool,
+    },
+    /// What an earlier life has kept, to be offered to whoever lacks it.
+    Inherit(Estate),
+    /// Perhaps more can be done now than before.
+    Proceed,
+}
