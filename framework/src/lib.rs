@@ -35,7 +35,10 @@ pub use api::{
     builder::Builder,
     call::{Call, NamedCall},
     context::Context,
-    error::{BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, RegisterError},
+    error::{
+        BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, ReadError, RegisterError,
+        WriteError,
+    },
     event::{Event, Events, Subscription},
     functions::Functions,
     key::ClusterKey,
@@ -44,7 +47,7 @@ pub use api::{
     map::{Done, Map, Progress},
     metrics::{
         CallMetrics, CatalogMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics, MembershipMetrics,
-        Metrics, MutexMetrics, Sample, ServedMetrics,
+        Metrics, MutexMetrics, Sample, ServedMetrics, VariableMetrics,
     },
     mutex::{BadFence, Fence, Guard, Mutex},
     mutexes::{Holder, MutexInfo, Page},
@@ -52,6 +55,8 @@ pub use api::{
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     resources::{Resources, VERSION},
     trace::{BadTrace, Trace},
+    variable::{BadVersion, Number, Snapshot, Variable, Version},
+    variables::VariableInfo,
 };
 pub use calls::function::{Failure, Function, Travels};
 pub use guthi_core::wire::id::{Incarnation, NodeId};
@@ -67,7 +72,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What most programs need: `use guthi::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Builder, ClusterKey, Context, Event, Guard, Mutex, Node, NodeId, Outcome, Peer};
+    pub use crate::{Builder, ClusterKey, Context, Event, Guard, Mutex, Node, NodeId, Outcome, Peer, Variable};
 }
 
 /// What the expansion of [`function`](macro@function) names. Not for use by hand; it may change at any time.

@@ -7,8 +7,13 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use guthi_core::{
-    protocol::{catalog, packet::keys},
+    protocol::{
+        catalog,
+        packet::keys,
+        view::{REPLICAS, REPLICAS_MAX},
+    },
     wire::{
         codec,
         id::{Member, NodeId},
@@ -39,8 +44,10 @@ use crate::{
     runtime::{
         directory::{Directory, Entry, Processes},
         driver::{Command, Driver, Echo, Setup},
+        life::Life,
         mutexes::Mutexes,
         roster::Roster,
+        variables::Variables,
         world::{Outer, World},
     },
 };
@@ -70,6 +77,7 @@ pub struct Builder {
     quorum: Quorum,
     window: Duration,
     expect: u32,
+    replicas: u8,
     patience: Duration,
     open: bool,
     logs: Option<Logs>,
@@ -98,6 +106,7 @@ impl Builder {
             quorum: Quorum::Majority,
             window: WINDOW,
             expect: 1,
+            replicas: REPLICAS,
             patience: Duration::from_millis(500),
             open: false,
             logs: None,
@@ -228,6 +237,19 @@ impl Builder {
         self
     }
 
+    /// How many nodes keep each variable, from 1 to 8; 2 unless set. What was written survives the death of all of them but one.
+    /// The node that begins a cluster decides: whoever joins takes over its number.
+    pub const fn replicas(mut self, replicas: u8) -> Self {
+        self.replicas = if replicas < 1 {
+            1
+        } else if replicas > REPLICAS_MAX {
+            REPLICAS_MAX
+        } else {
+            replicas
+        };
+        self
+    }
+
     /// How peers are polled; every 250 ms with a timeout of 2 s and a lease of 1 s unless set.
     pub const fn echo(mut self, echo: Echo) -> Self {
         self.echo = echo;
@@ -280,7 +302,8 @@ impl Builder {
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
-        let mutexes = Mutexes::new(self.world.clock());
+        let life = Arc::new(ArcSwap::from_pointee(Life::new(self.world.clock())));
+        let (mutexes, variables) = (Mutexes::new(life.clone()), Variables::new(life));
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (started, starting) = oneshot::channel();
@@ -292,6 +315,7 @@ impl Builder {
             executor: executor.clone(),
             roster: roster.clone(),
             mutexes: mutexes.clone(),
+            variables: variables.clone(),
             events: events.clone(),
             name: name.clone(),
             labels: self.labels.clone(),
@@ -299,6 +323,7 @@ impl Builder {
             quorum: self.quorum,
             window: self.window,
             expect: self.expect,
+            replicas: self.replicas,
             directory: directory.clone(),
             fetch_peers: self.fetch_peers,
             join: self.join.clone(),
@@ -322,6 +347,7 @@ impl Builder {
             commands,
             router,
             mutexes,
+            variables,
             // Weak, so that the streams of events end with the driver.
             events: events.downgrade(),
         };
@@ -399,6 +425,7 @@ struct Plan {
     executor: Arc<Executor>,
     roster: Arc<Roster>,
     mutexes: Arc<Mutexes>,
+    variables: Arc<Variables>,
     events: broadcast::Sender<crate::Event>,
     name: String,
     labels: BTreeMap<String, String>,
@@ -406,6 +433,7 @@ struct Plan {
     quorum: Quorum,
     window: Duration,
     expect: u32,
+    replicas: u8,
     directory: Option<Directory>,
     fetch_peers: bool,
     join: Vec<Address>,
@@ -453,6 +481,7 @@ impl Plan {
             executor: self.executor,
             roster: self.roster,
             mutexes: self.mutexes,
+            variables: self.variables,
             events: self.events,
             description,
             echo: self.echo,
@@ -465,6 +494,7 @@ impl Plan {
             clock: self.world.clock(),
             gauge: self.world.gauge(),
             expect: self.expect,
+            replicas: self.replicas,
         };
         // If nobody waits for the start any more, the command channel is closed and the driver ends at once.
         let _ = started.send(Ok(addresses));

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use guthi_core::wire::{id::NodeId, limits::WAITERS_MAX};
+use guthi_core::wire::{
+    id::NodeId,
+    limits::{OPERATIONS_MAX, WAITERS_MAX},
+};
 
 use super::mutex::Fence;
 
@@ -39,6 +42,12 @@ pub enum Error {
     /// A mutex was not to be had, or was lost.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A variable could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A variable could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Leaving did not go as it should.
     #[error(transparent)]
     Leave(#[from] LeaveError),
@@ -52,10 +61,11 @@ impl Error {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Build(_) | Self::Join(_) | Self::Register(_) => Outcome::NotApplied,
+            Self::Build(_) | Self::Join(_) | Self::Register(_) | Self::Read(_) => Outcome::NotApplied,
             Self::Call(error) => error.outcome(),
             Self::Map(error) => error.outcome(),
             Self::Lock(error) => error.outcome(),
+            Self::Write(error) => error.outcome(),
             Self::Leave(error) => error.outcome(),
         }
     }
@@ -68,6 +78,8 @@ impl Error {
             Self::Join(error) => error.next_step(),
             Self::Call(error) | Self::Map(MapError::Item { source: error, .. }) => error.next_step(),
             Self::Lock(error) => error.next_step(),
+            Self::Read(error) => error.next_step(),
+            Self::Write(error) => error.next_step(),
             Self::Map(_) | Self::Leave(_) | Self::Register(_) => None,
         }
     }
@@ -482,6 +494,217 @@ impl MapError {
         }
     }
 }
+
+/// Why a variable could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The name is empty, longer than 255 bytes, or has control characters.
+    #[error("{name:?} cannot name a variable: {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is no such variable any more.
+    #[error("there is no variable `{name}`: it was deleted")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// It was deleted, and created anew with another type.
+    #[error("the variable `{name}` is of another type than {here}")]
+    OtherType {
+        /// The name.
+        name: String,
+        /// The shape of the type here.
+        here: String,
+        /// What the other type is called: a hash of its shape.
+        there: u64,
+    },
+    /// Its bytes are no value of its type: whoever wrote them has a type that looks alike and is not.
+    #[error("what is written in the variable `{name}` is no value of its type")]
+    Unreadable {
+        /// The name.
+        name: String,
+    },
+    /// All nodes that kept it died at once.
+    #[error("the variable `{name}` is lost: all nodes that kept it have died")]
+    Lost {
+        /// The name.
+        name: String,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl ReadError {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadName { .. } => GOOD_NAME,
+            Self::NotFound { .. } => "create it anew with `Node::variable`",
+            Self::OtherType { .. } | Self::Unreadable { .. } => SAME_TYPE,
+            Self::Lost { .. } => START_ANEW,
+            Self::Left => return None,
+        })
+    }
+}
+
+/// Why a variable could not be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The name is empty, longer than 255 bytes, or has control characters.
+    #[error("{name:?} cannot name a variable: {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Its type cannot travel between nodes.
+    #[error("{type_name} cannot be in a variable (found in {place}): {hint}")]
+    UnsupportedType {
+        /// The type at fault.
+        type_name: String,
+        /// Where it sits.
+        place: String,
+        /// What to use instead.
+        hint: String,
+    },
+    /// The value refuses to be encoded.
+    #[error("the value for the variable `{name}` cannot be encoded: {reason}")]
+    NotEncoded {
+        /// The name.
+        name: String,
+        /// What serde says.
+        reason: String,
+    },
+    /// The value is larger than a variable may be.
+    #[error("the value for the variable `{name}` has {bytes} bytes, and at most {limit} are allowed")]
+    TooLarge {
+        /// The name.
+        name: String,
+        /// How large it is, encoded.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// There is no such variable any more.
+    #[error("there is no variable `{name}`: it was deleted")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// It is there with another type.
+    #[error("the variable `{name}` is of another type than {here}")]
+    OtherType {
+        /// The name.
+        name: String,
+        /// The shape of the type here.
+        here: String,
+        /// What the other type is called: a hash of its shape.
+        there: u64,
+    },
+    /// What is written in it is no value of its type: whoever wrote that has a type that looks alike and is not.
+    #[error("what is written in the variable `{name}` is no value of its type")]
+    Unreadable {
+        /// The name.
+        name: String,
+    },
+    /// The sum is beyond the bounds of its type.
+    #[error("the sum does not fit into the variable `{name}`")]
+    Overflow {
+        /// The name.
+        name: String,
+    },
+    /// A guard that was granted later has written: this one was lost.
+    #[error("the variable `{name}` was written under a later guard, with {fence}")]
+    Fenced {
+        /// The name.
+        name: String,
+        /// Of that guard.
+        fence: Fence,
+    },
+    /// It is written under guards of another mutex.
+    #[error("the variable `{name}` is written under guards of the mutex `{mutex}`")]
+    OtherMutex {
+        /// The name.
+        name: String,
+        /// The name of that mutex.
+        mutex: String,
+    },
+    /// All nodes that kept it died at once.
+    #[error("the variable `{name}` is lost: all nodes that kept it have died")]
+    Lost {
+        /// The name.
+        name: String,
+    },
+    /// Its home has as many variables as it can keep.
+    #[error("the variable `{name}` is one too many for its home")]
+    TooMany {
+        /// The name.
+        name: String,
+    },
+    /// As many tasks of this node wait for variables as may.
+    #[error("cannot write the variable `{name}`: {OPERATIONS_MAX} tasks of this node wait for variables already")]
+    TooManyWaiters {
+        /// The name.
+        name: String,
+    },
+    /// It was on its way when this node was separated from the others, or left. Nobody knows whether it was written.
+    #[error(
+        "nobody knows whether the variable `{name}` was written: this node was separated from the others meanwhile"
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl WriteError {
+    /// Whether it may have been written.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unknown { .. } => Outcome::Unknown,
+            _ => Outcome::NotApplied,
+        }
+    }
+
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadName { .. } => GOOD_NAME,
+            Self::UnsupportedType { .. } | Self::NotEncoded { .. } => {
+                "use a type that serde can write and read as it is"
+            }
+            Self::TooLarge { .. } => "divide it into several variables; what is larger belongs into a file",
+            Self::NotFound { .. } => "create it anew with `Node::variable`",
+            Self::OtherType { .. } | Self::Unreadable { .. } => SAME_TYPE,
+            Self::Overflow { .. } => "use a wider type",
+            Self::Fenced { .. } => "lock the mutex again, and look at what the later holder has done",
+            Self::OtherMutex { .. } => "lock that mutex, or use `set`",
+            Self::Lost { .. } => START_ANEW,
+            Self::TooMany { .. } => "delete some, or let more nodes join",
+            Self::TooManyWaiters { .. } => "let fewer tasks wait at once",
+            Self::Unknown { .. } => "read it and see",
+            Self::Left => return None,
+        })
+    }
+}
+
+const GOOD_NAME: &str = "give it a name of 1 to 255 bytes without control characters";
+const SAME_TYPE: &str = "give the type the same shape in all programs, or use another name";
+const START_ANEW: &str = "if one of those nodes was only cut off, bring it back; else begin anew with `Variable::reset`, or `guthi var reset`";
 
 /// Why a mutex was not to be had, or what has become of its guard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -30,6 +30,10 @@ pub struct Metrics {
     pub links: LinkMetrics,
     /// Mutexes.
     pub mutexes: MutexMetrics,
+    /// What has become of variables.
+    pub variables: VariableMetrics,
+    /// What tasks of this node have waited for what they wanted to be done with variables. `guthi_variable_seconds`
+    pub variable_waits: Histogram,
     /// What tasks of this node have waited for their guards. `guthi_mutex_wait_seconds`
     pub mutex_waits: Histogram,
     /// For how long they have held them. `guthi_mutex_hold_seconds`
@@ -78,7 +82,7 @@ impl FunctionMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn of(router: &Router, mutexes: &MutexMeters) -> Self {
+    pub(crate) fn of(router: &Router, mutexes: &MutexMeters, variables: &VariableMeters) -> Self {
         let (meters, driver) = (router.executor().meters(), router.roster().counts());
         let unanswered = router.roster().load().routes.values().map(|route| u64::from(route.lane.outstanding())).sum();
         let running = router.executor().accepted() as u64;
@@ -91,6 +95,8 @@ impl Metrics {
             catalog: driver.catalog.seen(),
             links: driver.links.seen(),
             mutexes: mutexes.counts.seen(),
+            variables: variables.counts.seen(),
+            variable_waits: variables.waits.seen(),
             mutex_waits: mutexes.waits.seen(),
             mutex_holds: mutexes.holds.seen(),
         }
@@ -107,6 +113,7 @@ impl Metrics {
         self.catalog.sample(&mut samples);
         self.links.sample(&mut samples);
         self.mutexes.sample(&mut samples);
+        self.variables.sample(&mut samples);
         samples
     }
 }
@@ -314,6 +321,44 @@ counted! {
         deaths: total "guthi_mutex_deaths_total",
         /// Messages and commands that changed nothing.
         ignored: total "guthi_mutex_ignored_total",
+    }
+}
+
+counted! {
+    /// What has become of variables on this node.
+    VariableMetrics, VariableCounts {
+        /// Reads for which a copy had to be fetched; those that a copy was there for cost nothing, and are not counted.
+        misses: total "guthi_variable_misses_total",
+        /// Operations that tasks of this node have an answer for.
+        operations: total "guthi_variable_operations_total",
+        /// Copies of this node that were taken back.
+        withdrawals: total "guthi_variable_withdrawals_total",
+        /// Versions that were written with this node as the first home.
+        commits: total "guthi_variable_commits_total",
+        /// Operations that they were made of.
+        committed: total "guthi_variable_committed_operations_total",
+        /// Copies that were taken back for them.
+        invalidations: total "guthi_variable_invalidations_total",
+        /// Shards that this node began to serve.
+        activations: total "guthi_variable_shards_served_total",
+        /// Shards of which nobody was left who had them.
+        orphans: total "guthi_variable_shards_orphaned_total",
+        /// Messages and commands that changed nothing.
+        ignored: total "guthi_variable_ignored_total",
+    }
+}
+
+/// What handles count of variables, and the driver.
+#[derive(Debug, Default)]
+pub(crate) struct VariableMeters {
+    pub(crate) counts: VariableCounts,
+    pub(crate) waits: Durations,
+}
+
+impl VariableMeters {
+    pub(crate) fn operated(&self, waited: Duration) {
+        self.counts.operations.one();
+        self.waits.note(waited);
     }
 }
 

@@ -19,3 +19,5 @@ pub(crate) mod peer;
 pub(crate) mod resources;
 pub(crate) mod service;
 pub(crate) mod trace;
+pub(crate) mod variable;
+pub(crate) mod variables;

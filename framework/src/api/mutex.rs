@@ -1,7 +1,7 @@
 use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
 
 use guthi_core::{
-    protocol::{mutex, view::Epoch},
+    protocol::{mutex, variable::Binding, view::Epoch},
     wire::name::Name,
 };
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,11 @@ impl Guard {
     #[must_use]
     pub const fn fence(&self) -> Fence {
         Fence(self.grant.fence())
+    }
+
+    /// What a variable that is written under this guard remembers of it.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding { mutex: self.grant.mutex().clone(), fence: self.grant.fence() }
     }
 
     /// Whether the node can prove at this moment that the mutex is its own. It is false while too few of the others have

@@ -23,15 +23,18 @@ use super::{
     resources::{AskResources, Resources},
     service,
     trace::Trace,
+    variable::Variable,
+    variables::{self, AskVariables, VariableInfo, VariableQuery},
 };
 use crate::{
-    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels,
+    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels, WriteError,
     calls::{executor::RESERVED, router::Router, signature},
     network::{address::Address, ticket::Ticket},
     runtime::{
         directory::Directory,
         driver::Command,
         mutexes::{Listed, Mutexes},
+        variables::{ListedVariable, Variables},
     },
 };
 
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
     pub(crate) mutexes: Arc<Mutexes>,
+    pub(crate) variables: Arc<Variables>,
     pub(crate) events: broadcast::WeakSender<Event>,
 }
 
@@ -464,6 +468,61 @@ impl Node {
         answer.await.unwrap_or_default()
     }
 
+    /// The variable of this name, of the whole cluster: attaches to it if it is there, else creates it with this value; of
+    /// several who do so at once, the first one's value counts. Names are as those of [mutexes](Self::mutex).
+    ///
+    /// The value may be any type that can be sent to a function, up to 1 MiB encoded. Its shape belongs to the variable: a
+    /// program in which the type looks otherwise is refused.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let hits = node.variable("site/hits", 0_u64).await?;
+    /// hits.add(1).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WriteError`]: its name or type cannot be, it is there with another type, or it is lost.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the variable may be created or not.
+    pub async fn variable<T: Travels>(&self, name: impl Into<String>, initial: T) -> Result<Variable<T>, WriteError> {
+        let name = named(name.into()).map_err(|(name, reason)| WriteError::BadName { name, reason })?;
+        Variable::attach(self.inner.variables.cell(name), &initial).await
+    }
+
+    /// The variables whose names begin so, in the order of their names: at most 4,096 of each member that is the first home of
+    /// some.
+    ///
+    /// Members are asked one moment, and answer another. Who has not answered after 2 s is left out, and named.
+    ///
+    /// # Cancel safety
+    /// Safe to drop.
+    pub async fn variables(&self, prefix: impl Into<String>) -> Page<VariableInfo> {
+        let query = VariableQuery { prefix: prefix.into() };
+        let asked = self.members().into_iter().map(|member| {
+            let call = self.call::<AskVariables>(query.clone()).on(member.id).deadline(LIST_MAX);
+            async move { (member.id, call.await.ok()) }
+        });
+        variables::collected(futures::future::join_all(asked).await, self.replicas())
+    }
+
+    /// How many nodes keep each variable, if there are so many.
+    fn replicas(&self) -> usize {
+        let snapshot = self.router().roster().load();
+        snapshot.agreed.as_ref().map_or(1, |agreed| agreed.view.replicas.into())
+    }
+
+    /// The variables that have their first home here.
+    pub(crate) async fn own_variables(&self, prefix: String, most: usize) -> Vec<ListedVariable> {
+        let (reply, answer) = oneshot::channel();
+        if self.inner.commands.send(Command::Variables { prefix, most, reply }).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
     /// Adds an `async` function at run time and tells all nodes; it gets a [`Context`] and its one argument.
     ///
     /// # Errors
@@ -628,7 +687,7 @@ impl Node {
     /// What this node has counted since it started: calls of each function, suspicions, views and so on.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.router(), self.inner.mutexes.meters())
+        Metrics::of(self.router(), self.inner.mutexes.meters(), self.inner.variables.meters())
     }
 
     pub(crate) fn router(&self) -> &Router {

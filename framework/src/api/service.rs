@@ -7,6 +7,7 @@ use super::{
     logs::{AskLog, LogPage, LogQuery, Logs},
     mutexes::{AskMutexes, MUTEXES_LISTED_MAX, MutexQuery, MutexReport},
     resources::AskResources,
+    variables::{AskVariables, VARIABLES_LISTED_MAX, VariableQuery, VariableReport},
 };
 use crate::{
     CallError, Context, Failure, Function, Travels,
@@ -37,8 +38,19 @@ pub(crate) fn offer(executor: &Executor, logs: Option<Logs>, monitor: Monitor) {
         };
         Ok::<_, CallError>(listed.into_iter().map(MutexReport::from).collect::<Vec<_>>())
     };
-    let log = registered(AskLog::NAME, log);
-    let services = [log, registered(AskResources::NAME, resources), registered(AskMutexes::NAME, mutexes)];
+    let variables = |context: Context, query: VariableQuery| async move {
+        let listed = match context.node() {
+            Some(node) => node.own_variables(query.prefix, VARIABLES_LISTED_MAX).await,
+            None => Vec::new(),
+        };
+        Ok::<_, CallError>(listed.into_iter().map(VariableReport::from).collect::<Vec<_>>())
+    };
+    let services = [
+        registered(AskLog::NAME, log),
+        registered(AskResources::NAME, resources),
+        registered(AskMutexes::NAME, mutexes),
+        registered(AskVariables::NAME, variables),
+    ];
     for service in services {
         executor.register(service.expect("their types can travel, as the tests show"));
     }

@@ -83,7 +83,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {
 }
 
 /// Lets a codec write what travels.
-struct Departing<'a, T>(&'a T);
+pub(crate) struct Departing<'a, T>(pub(crate) &'a T);
 
 impl<T: Travels> Serialize for Departing<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -92,7 +92,7 @@ impl<T: Travels> Serialize for Departing<'_, T> {
 }
 
 /// Lets a codec read what travels.
-struct Arriving<T>(T);
+pub(crate) struct Arriving<T>(pub(crate) T);
 
 impl<'de, T: Travels> Deserialize<'de> for Arriving<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

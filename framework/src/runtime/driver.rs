@@ -41,6 +41,7 @@ use super::{
     observe,
     peers::{Link, Peers},
     roster::Roster,
+    variables::{ListedVariable, Variables},
     views::Wishes,
 };
 use crate::{
@@ -104,6 +105,8 @@ pub(crate) enum Command {
     Hold(membership::Holdings),
     /// The mutexes whose names begin so, as this node knows them: so many at most.
     Mutexes { prefix: String, most: usize, reply: oneshot::Sender<Vec<Listed>> },
+    /// The variables whose names begin so, as far as they have their first home here: so many at most.
+    Variables { prefix: String, most: usize, reply: oneshot::Sender<Vec<ListedVariable>> },
     /// Nobody is to find this node any more.
     Hide,
     /// Leave the others as agreed, say goodbye and end.
@@ -117,6 +120,7 @@ pub(crate) struct Setup {
     pub(crate) executor: Arc<Executor>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) mutexes: Arc<Mutexes>,
+    pub(crate) variables: Arc<Variables>,
     pub(crate) events: broadcast::Sender<Event>,
     /// What this node says of itself.
     pub(crate) description: Vec<(String, Vec<u8>)>,
@@ -139,6 +143,8 @@ pub(crate) struct Setup {
     pub(crate) gauge: Gauge,
     /// Nothing that needs a view is served before it had so many members once.
     pub(crate) expect: u32,
+    /// So many nodes keep each variable, in a lineage that is born here.
+    pub(crate) replicas: u8,
 }
 
 pub(crate) struct Driver {
@@ -206,7 +212,7 @@ impl Driver {
         mut network_events: mpsc::Receiver<network::Event>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        let mutexes = setup.mutexes.clone();
+        let (mutexes, variables) = (setup.mutexes.clone(), setup.variables.clone());
         let (mut driver, mut inbox) = Self::new(setup);
         loop {
             let deadline = driver.deadline();
@@ -220,6 +226,7 @@ impl Driver {
                 Some(input) = inbox.recv() => driver.input(input),
                 // After the network: tasks that lock without a pause must not keep the node from its peers.
                 () = mutexes.asked() => driver.serve_mutexes(),
+                () = variables.asked() => driver.serve_variables(),
                 command = commands.recv() => match command {
                     Some(Command::Hide) => driver.hide(),
                     Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
@@ -233,6 +240,9 @@ impl Driver {
                     }
                     Some(Command::Mutexes { prefix, most, reply }) => {
                         let _ = reply.send(driver.list_mutexes(&prefix, most));
+                    }
+                    Some(Command::Variables { prefix, most, reply }) => {
+                        let _ = reply.send(driver.list_variables(&prefix, most));
                     }
                     Some(Command::Connect { address, reply }) => driver.errands.connect(address, reply),
                     Some(Command::Announce { function, entry, reply }) => {
@@ -329,7 +339,8 @@ impl Driver {
     }
 
     fn engine_event(&mut self, event: engine::Event) {
-        observe::note(&event, self.setup.roster.counts(), &self.setup.mutexes.meters().counts);
+        let (mutexes, variables) = (&self.setup.mutexes.meters().counts, &self.setup.variables.meters().counts);
+        observe::note(&event, self.setup.roster.counts(), mutexes, variables);
         match event {
             engine::Event::Detector(event) => self.detector_event(event),
             engine::Event::Catalog(catalog::Event::Changed(node)) => self.described(node),
@@ -338,7 +349,7 @@ impl Driver {
             ) => {}
             engine::Event::Membership(event) => self.membership_event(event),
             engine::Event::Mutex(event) => self.mutex_event(event),
-            engine::Event::Variable(_) => {}
+            engine::Event::Variable(event) => self.variable_event(event),
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
             engine::Event::Packet {

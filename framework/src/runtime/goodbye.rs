@@ -26,6 +26,7 @@ impl Driver {
         self.hide();
         self.leaving = Some((vec![reply], Instant::now() + LEAVING_MAX));
         self.desk.close();
+        self.setup.variables.close();
         self.step(Input::Membership(membership::Command::Leave));
     }
 
@@ -63,6 +64,7 @@ impl Driver {
             self.setup.network.close(*id);
         }
         self.desk.end();
+        self.setup.variables.end();
         self.setup.roster.publish(last);
     }
 }

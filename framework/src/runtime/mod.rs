@@ -10,6 +10,7 @@ pub(crate) mod gauge;
 mod goodbye;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod inner;
+pub(crate) mod life;
 pub(crate) mod machine;
 pub(crate) mod monitor;
 pub(crate) mod mutexes;
@@ -17,5 +18,6 @@ mod neighbours;
 mod observe;
 mod peers;
 pub(crate) mod roster;
+pub(crate) mod variables;
 mod views;
 pub(crate) mod world;

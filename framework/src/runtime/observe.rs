@@ -6,13 +6,13 @@
 use guthi_core::protocol::{
     catalog,
     detector::{self, Reason},
-    engine, membership, mutex,
+    engine, membership, mutex, variable,
 };
 use tracing::{debug, info, warn};
 
 use crate::{
     Event,
-    api::metrics::{CatalogCounts, DetectorCounts, DriverCounts, MembershipCounts, MutexCounts},
+    api::metrics::{CatalogCounts, DetectorCounts, DriverCounts, MembershipCounts, MutexCounts, VariableCounts},
 };
 
 /// What is held against a peer, as a sentence; `broken` is how its last link ended.
@@ -51,13 +51,13 @@ pub(super) fn say(event: &Event) {
 }
 
 /// Counts what the engine says, and leaves a trace of it.
-pub(super) fn note(event: &engine::Event, counts: &DriverCounts, mutexes: &MutexCounts) {
+pub(super) fn note(event: &engine::Event, counts: &DriverCounts, mutexes: &MutexCounts, variables: &VariableCounts) {
     match event {
         engine::Event::Detector(event) => detector(event, &counts.detector),
         engine::Event::Membership(event) => membership(event, &counts.membership),
         engine::Event::Catalog(event) => catalog(event, &counts.catalog),
         engine::Event::Mutex(event) => mutex(event, mutexes),
-        engine::Event::Variable(_) => {}
+        engine::Event::Variable(event) => variables_of(event, variables),
         engine::Event::Packet { .. } => {}
     }
 }
@@ -189,6 +189,32 @@ fn catalog(event: &catalog::Event, counts: &CatalogCounts) {
     }
 }
 
+fn variables_of(event: &variable::Event, counts: &VariableCounts) {
+    use variable::Event;
+    match event {
+        // What handles ask for, they count themselves.
+        Event::Published { .. } | Event::Lost { .. } | Event::Done { .. } => {}
+        Event::Withdrawn { .. } => counts.withdrawals.one(),
+        Event::Committed { operations, copies } => {
+            counts.commits.one();
+            counts.committed.add((*operations).into());
+            counts.invalidations.add((*copies).into());
+        }
+        Event::Active { shard } => {
+            counts.activations.one();
+            debug!(target: "guthi::event::variable::active", shard = shard.0);
+        }
+        Event::Orphaned { shard, since } => {
+            counts.orphans.one();
+            debug!(target: "guthi::event::variable::orphaned", shard = shard.0, since = since.0);
+        }
+        Event::Ignored { from, reason } => {
+            counts.ignored.one();
+            debug!(target: "guthi::event::variable::ignored", from = %from.node, ?reason);
+        }
+    }
+}
+
 fn mutex(event: &mutex::Event, counts: &MutexCounts) {
     use mutex::Event;
     match event {
@@ -248,7 +274,9 @@ mod tests {
             engine::Event::Membership(membership::Event::Connected),
             engine::Event::Catalog(catalog::Event::Changed(ANN.node)),
         ];
-        let lines = lines(|| events.iter().for_each(|event| note(event, &counts, &MutexCounts::default())));
+        let lines = lines(|| {
+            events.iter().for_each(|event| note(event, &counts, &MutexCounts::default(), &VariableCounts::default()))
+        });
         let targets: Vec<_> = lines.iter().map(|line| line.target.strip_prefix("guthi::event::").unwrap()).collect();
         assert_eq!(targets, ["detector::suspected", "membership::active", "membership::connected", "catalog::changed"]);
         assert!(lines.iter().all(|line| line.level == Level::Debug && line.message.is_empty()), "{lines:?}");

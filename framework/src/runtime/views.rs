@@ -136,7 +136,7 @@ impl Driver {
             membership::Event::ForeignLineage(lineage) => {
                 self.tell(Event::ForeignLineage { lineage: lineage.to_string() })
             }
-            membership::Event::Wedged(_) => self.desk.stop_granting(),
+            membership::Event::Wedged(_) => self.desk.stop_serving(),
             membership::Event::Left
             | membership::Event::Stand(_)
             | membership::Event::Active(_)
@@ -296,11 +296,13 @@ impl Driver {
         if self.engine.membership().is_complete() {
             self.setup.expect = 1;
         }
-        self.engine = Engine::new(me, self.setup.config(last), self.setup.seed ^ me.incarnation.0);
+        let next = Engine::new(me, self.setup.config(last), self.setup.seed ^ me.incarnation.0);
+        let before = std::mem::replace(&mut self.engine, next);
         for (key, value) in description {
             self.step(Input::Set { key, value });
         }
         self.begin_mutexes_anew();
+        self.inherit_variables(before);
         self.record(self.engine.membership().view().at);
         let known = self.peers.start_anew();
         self.strangers.extend(known);
@@ -338,6 +340,7 @@ impl super::driver::Setup {
         config.membership.after = after;
         config.membership.born = self.born;
         config.membership.expect = self.expect;
+        config.membership.replicas = self.replicas;
         config
     }
 }

@@ -12,6 +12,7 @@ mod progress;
 mod same_again;
 mod telling;
 mod traces;
+mod variables;
 
 use std::{
     fmt,

@@ -59,3 +59,6 @@ pub const VARIABLES_MAX: usize = 1_000_000;
 
 /// The largest value of a variable.
 pub const VARIABLE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most operations on variables that tasks of one node wait for at once.
+pub const OPERATIONS_MAX: usize = 262_144;

@@ -159,7 +159,6 @@ pub(crate) struct Signature(pub(crate) u64);
 
 impl Signature {
     /// The signature of a single type, for instance a variable's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "variables will compare their types with it"))]
     pub(crate) fn of_type(shape: &Shape) -> Self {
         Self::of("type", &[shape])
     }

@@ -18,8 +18,8 @@ use guthi_core::{
     wire::name::Name,
 };
 
-use super::{Counter, Grant, Life, Mutexes, Place, Waiter, ask};
-use crate::runtime::{clock::Clock, driver::Driver};
+use super::{Counter, Grant, Mutexes, Place, Waiter, ask};
+use crate::runtime::{clock::Clock, driver::Driver, life::Life};
 
 /// The driver's side of all mutexes.
 #[derive(Debug)]
@@ -50,9 +50,10 @@ impl Desk {
         self.stale = true;
     }
 
-    /// Nothing is granted from here on, until the next look.
-    pub(in crate::runtime) fn stop_granting(&mut self) {
+    /// Nothing is granted or read from here on, until the next look.
+    pub(in crate::runtime) fn stop_serving(&mut self) {
         self.mutexes.life.load().stop_granting();
+        self.mutexes.life.load().stop_reading();
         self.stale = true;
     }
 
@@ -204,7 +205,10 @@ impl Driver {
     /// Tells the membership what this node holds, if that has changed: it decides by that whether the node may go.
     pub(in crate::runtime) fn tell_holdings(&mut self) {
         let guards = self.desk.others.guards || self.desk.has_guards();
-        let holdings = Holdings { guards, ..self.desk.others };
+        let held = self.engine.holdings(guards);
+        let others = self.desk.others;
+        let holdings =
+            Holdings { variables: held.variables || others.variables, home: held.home || others.home, ..held };
         if holdings != self.desk.told {
             self.desk.told = holdings;
             self.take_step(Input::Membership(membership::Command::Hold(holdings)));
@@ -228,7 +232,8 @@ impl Driver {
         let now = self.clock.now();
         let service = self.engine.service(now);
         let grants = service.until.filter(|_| service.grants(now) && self.leaving.is_none());
-        self.desk.life().publish(grants, self.guards_until());
+        let reads = service.reads.filter(|until| *until > now);
+        self.desk.life().publish(grants, self.guards_until(), reads);
     }
 
     /// Until when guards are good.

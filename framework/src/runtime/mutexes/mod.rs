@@ -4,7 +4,6 @@
 //! driver, by a command that is written down at once; so whoever drops a future or a guard waits for nothing.
 
 mod drive;
-mod life;
 mod parked;
 
 use std::{
@@ -16,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use guthi_core::{
     protocol::{
@@ -31,15 +29,14 @@ use tokio::sync::{Notify, oneshot};
 
 pub(super) use self::drive::Desk;
 pub(crate) use self::drive::Listed;
-pub(crate) use self::life::Life;
 use self::parked::{GivenBack, Parked};
-use super::clock::Clock;
+use super::life::{Life, Lives};
 use crate::{api::metrics::MutexMeters, calls::spin::Spin};
 
 /// All mutexes of one node.
 #[derive(Debug)]
 pub(crate) struct Mutexes {
-    life: ArcSwap<Life>,
+    life: Lives,
     /// Each for as long as somebody has a handle, or the driver has a parked token in it.
     places: DashMap<Name, Weak<Place>>,
     counter: Mutex<Counter>,
@@ -91,9 +88,9 @@ pub(crate) enum Refused {
 }
 
 impl Mutexes {
-    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(life: Lives) -> Arc<Self> {
         Arc::new(Self {
-            life: ArcSwap::from_pointee(Life::new(clock)),
+            life,
             places: DashMap::new(),
             counter: Mutex::default(),
             asked: Notify::new(),
@@ -267,6 +264,10 @@ pub(crate) struct Grant {
 
 impl Grant {
     pub(crate) fn name(&self) -> &Name {
+        &self.place.name
+    }
+
+    pub(crate) fn mutex(&self) -> &Name {
         &self.place.name
     }
 

@@ -5,7 +5,7 @@ use alloc::{
 use core::mem;
 
 use super::{
-    Command, Config, Estate, Event, Ignored, Message, Part, Report, State, Ticket,
+    Command, Config, Estate, Event, Ignored, Message, Operation, Part, Report, State, Ticket,
     again::{Again, Asking},
     copies::Copy,
     here::Here,
@@ -217,12 +217,15 @@ impl Machine {
         })
     }
 
-    /// The operations without an answer, each with whether it was said to anybody.
-    pub fn unanswered(&self) -> impl Iterator<Item = (Ticket, bool)> + '_ {
-        self.writers.values().flat_map(|writer| {
-            let said = writer.sealed.iter().flat_map(|batch| batch.tickets.iter().map(|ticket| (*ticket, true)));
-            said.chain(writer.next.iter().map(|(ticket, _)| (*ticket, false)))
-        })
+    /// The operations without an answer: those that were said to somebody, and those that were not.
+    #[must_use]
+    pub fn unfinished(&self) -> (Vec<Ticket>, Vec<(Name, Ticket, Operation)>) {
+        let said = self.writers.values().filter_map(|writer| writer.sealed.as_ref());
+        let said = said.flat_map(|batch| batch.tickets.iter().copied()).collect();
+        let unsaid = self.writers.iter().flat_map(|(name, writer)| {
+            writer.next.iter().map(move |(ticket, operation)| (name.clone(), *ticket, operation.clone()))
+        });
+        (said, unsaid.collect())
     }
 
     pub(super) fn has(&self, bug: Bug) -> bool {

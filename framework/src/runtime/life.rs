@@ -1,14 +1,21 @@
-//! What a life of this node may grant, and for how long its guards are good, for handles to read.
+//! What a life of this node may grant and read, and for how long its guards are good, for handles to see.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use guthi_core::protocol::time::Time;
 use tokio::sync::Notify;
 
 use crate::runtime::clock::Clock;
+
+/// The life that goes on now.
+pub(crate) type Lives = Arc<ArcSwap<Life>>;
 
 /// One life: it ends when others go on without this node, or when the node leaves.
 #[derive(Debug)]
@@ -18,26 +25,32 @@ pub(crate) struct Life {
     grants_until: AtomicU64,
     /// Until when guards are good.
     guards_until: AtomicU64,
+    /// Until when what is known here may be read; 0 for never.
+    reads_until: AtomicU64,
     /// Guards that were not given back.
     guards: AtomicUsize,
     over: AtomicBool,
     /// A guard may have ended, other than by the passing of time.
     changed: Notify,
+    /// What may be read has begun or ended, other than by the passing of time.
+    reading: Notify,
 }
 
 impl Life {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
             grants_until: AtomicU64::new(0),
             guards_until: AtomicU64::new(0),
+            reads_until: AtomicU64::new(0),
             guards: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             changed: Notify::new(),
+            reading: Notify::new(),
         }
     }
 
-    pub(super) fn now(&self) -> Time {
+    pub(in crate::runtime) fn now(&self) -> Time {
         self.clock.now()
     }
 
@@ -47,6 +60,23 @@ impl Life {
         let before = self.grants_until.load(Ordering::SeqCst);
         let now = self.now().as_nanos();
         now < before && now < self.grants_until.load(Ordering::SeqCst)
+    }
+
+    /// Whether what was known here a moment ago may be said. Look at it first, and ask this last.
+    pub(crate) fn may_read(&self) -> bool {
+        let now = self.now().as_nanos();
+        now < self.reads_until.load(Ordering::SeqCst)
+    }
+
+    /// Waits until something may be read here, or this life is over.
+    pub(crate) async fn readable(&self) {
+        loop {
+            let reading = self.reading.notified();
+            if self.may_read() || self.is_over() {
+                return;
+            }
+            reading.await;
+        }
     }
 
     /// Whether guards of this life are good at this moment.
@@ -81,7 +111,11 @@ impl Life {
         }
     }
 
-    pub(super) fn publish(&self, grants_until: Option<Time>, guards_until: Option<Time>) {
+    pub(super) fn publish(&self, grants_until: Option<Time>, guards_until: Option<Time>, reads_until: Option<Time>) {
+        self.reads_until.store(reads_until.map_or(0, Time::as_nanos), Ordering::SeqCst);
+        if reads_until.is_some() {
+            self.reading.notify_waiters();
+        }
         let grows = guards_until.map_or(0, Time::as_nanos) > self.guards_until.load(Ordering::SeqCst);
         // Whatever is granted between the two is good.
         if grows {
@@ -106,9 +140,15 @@ impl Life {
         self.grants_until.store(0, Ordering::SeqCst);
     }
 
+    /// Nothing is read any more, until it is published anew.
+    pub(super) fn stop_reading(&self) {
+        self.reads_until.store(0, Ordering::SeqCst);
+    }
+
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
-        self.publish(None, None);
+        self.publish(None, None, None);
+        self.reading.notify_waiters();
         self.changed.notify_waiters();
     }
 

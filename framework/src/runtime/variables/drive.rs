@@ -1,0 +1,153 @@
+//! What the driver does about variables.
+
+use std::{mem, sync::Arc};
+
+use guthi_core::{
+    protocol::{
+        engine::{Engine, Input},
+        variable::{Command, Event, Known, State},
+    },
+    wire::name::Name,
+};
+
+use tokio::time::Instant;
+
+use super::{Cell, Found, Published, Variables};
+use crate::runtime::driver::Driver;
+
+impl Variables {
+    fn publish(&self, name: &Name, state: State) {
+        let Some(cell) = self.known(name) else { return };
+        let published = Arc::new(Published { state, since: Instant::now() });
+        cell.published.store(Some(published.clone()));
+        cell.tell(&Found::Copy(published));
+    }
+
+    fn withdraw(&self, name: &Name) {
+        if let Some(cell) = self.known(name) {
+            cell.published.store(None);
+        }
+    }
+
+    /// There is no copy of anything any more. Whoever waits for one asks again.
+    fn withdraw_all(&self) {
+        let cells: Vec<_> = self.cells.iter().filter_map(|cell| cell.upgrade()).collect();
+        for cell in cells {
+            cell.published.store(None);
+            if !cell.waiting.lock().is_empty() {
+                self.tell(Command::Read { name: cell.name.clone() });
+            }
+        }
+    }
+
+    /// Nothing new is begun from here on.
+    pub(in crate::runtime) fn close(&self) {
+        self.counter.lock().closed = true;
+    }
+
+    /// Nobody gets anything any more.
+    pub(in crate::runtime) fn end(&self) {
+        self.close();
+        let waiting = mem::take(&mut self.counter.lock().waiting);
+        // Their answers are dropped, outside the lock.
+        drop(waiting);
+        let cells: Vec<_> = self.cells.iter().filter_map(|cell| cell.upgrade()).collect();
+        for cell in cells {
+            cell.published.store(None);
+            let waiting = mem::take(&mut *cell.waiting.lock());
+            drop(waiting);
+        }
+    }
+}
+
+impl Cell {
+    fn tell(&self, found: &Found) {
+        let waiting = mem::take(&mut *self.waiting.lock());
+        for waiter in waiting {
+            // Whoever waits no more is gone.
+            let _ = waiter.send(found.clone());
+        }
+    }
+}
+
+impl Driver {
+    pub(in crate::runtime) fn variable_event(&mut self, event: Event) {
+        let variables = &self.setup.variables;
+        match event {
+            Event::Published { name, state } => {
+                // The first copy may come with the lease itself: whoever gets it must find that it may be read.
+                self.desk.look_again();
+                variables.publish(&name, state);
+            }
+            Event::Withdrawn { name } => variables.withdraw(&name),
+            Event::Lost { name } => {
+                if let Some(cell) = variables.known(&name) {
+                    cell.tell(&Found::Lost);
+                }
+            }
+            Event::Done { ticket, result } => {
+                let waiter = variables.counter.lock().waiting.remove(&ticket);
+                // Whoever waits no more is gone.
+                let _ = waiter.map(|waiter| waiter.send(result));
+            }
+            Event::Orphaned { shard, since } => {
+                tracing::warn!(
+                    shard = shard.0,
+                    since = since.0,
+                    "all who had these variables are gone; whoever reads \
+                    one is told so, until it is reset"
+                );
+            }
+            // They are counted, and that is all.
+            Event::Active { .. } | Event::Committed { .. } | Event::Ignored { .. } => {}
+        }
+    }
+
+    /// What handles have asked for. All operations that are there go together.
+    pub(in crate::runtime) fn serve_variables(&mut self) {
+        let mut counter = self.setup.variables.counter.lock();
+        let (commands, operations) = (mem::take(&mut counter.commands), mem::take(&mut counter.operations));
+        drop(counter);
+        for command in commands {
+            self.step(Input::Variable(command));
+        }
+        if !operations.is_empty() {
+            self.step(Input::Variable(Command::Operate(operations)));
+        }
+    }
+
+    /// Others went on without this node, and it goes on as a later life: what was not said yet is said by that, and what this
+    /// life has kept is offered.
+    pub(in crate::runtime) fn inherit_variables(&mut self, before: Engine) {
+        let variables = self.setup.variables.clone();
+        variables.withdraw_all();
+        let (said, unsaid) = before.variable().unfinished();
+        let mut counter = variables.counter.lock();
+        for ticket in said {
+            let waiter = counter.waiting.remove(&ticket);
+            drop(waiter);
+        }
+        counter.operations.splice(..0, unsaid);
+        drop(counter);
+        variables.asked.notify_one();
+        if let Some(estate) = before.into_estate() {
+            self.step(Input::Variable(Command::Inherit(estate)));
+        }
+    }
+
+    /// The variables that have their first home here, by name: so many at most.
+    pub(in crate::runtime) fn list_variables(&self, prefix: &str, most: usize) -> Vec<ListedVariable> {
+        let known = self.engine.variable().known(prefix);
+        let mut listed: Vec<_> = known.map(|(name, known)| ListedVariable { name: name.clone(), known }).collect();
+        listed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        listed.truncate(most);
+        listed
+    }
+}
+
+/// A variable at its first home.
+#[derive(Debug)]
+pub(crate) struct ListedVariable {
+    pub(crate) name: Name,
+    pub(crate) known: Known,
+}

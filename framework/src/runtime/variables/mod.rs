@@ -1,0 +1,339 @@
+//! Variables as handles see them: a cell for each, with the copy that this node has of it, and what tasks wait for.
+//!
+//! A handle reads its cell by itself: first the value, then whether the membership allows that it is said. All else it asks of
+//! the driver, by a command that is written down at once; so whoever drops a future waits for nothing.
+
+mod drive;
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashMap;
+use guthi_core::{
+    protocol::variable::{Answer, Command, Operation, State, Ticket, Unanswered},
+    wire::{limits::OPERATIONS_MAX, name::Name},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+pub(crate) use self::drive::ListedVariable;
+use super::life::Lives;
+use crate::{
+    api::metrics::VariableMeters,
+    calls::{
+        signature::{Signature, Unsupported},
+        spin::Spin,
+    },
+};
+
+/// All variables of one node.
+#[derive(Debug)]
+pub(crate) struct Variables {
+    life: Lives,
+    /// Each for as long as somebody has a handle.
+    cells: DashMap<Name, Weak<Cell>>,
+    /// What the types of this program are called.
+    kinds: DashMap<TypeId, Kind>,
+    counter: Mutex<Counter>,
+    /// The driver is asked something.
+    asked: Notify,
+    meters: VariableMeters,
+}
+
+/// What a type is called, and what it looks like.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub(crate) hash: u64,
+    pub(crate) shape: Arc<str>,
+}
+
+/// Where handles leave what they want.
+#[derive(Debug, Default)]
+struct Counter {
+    closed: bool,
+    last: u64,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Answer, Unanswered>>>,
+    commands: Vec<Command>,
+    operations: Vec<(Name, Ticket, Operation)>,
+}
+
+/// One variable on this node.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    name: Name,
+    /// The copy, if there is one.
+    published: ArcSwapOption<Published>,
+    /// Tasks that wait for one.
+    waiting: Mutex<Vec<oneshot::Sender<Found>>>,
+    spin: Spin,
+    /// What operations of late took, in nanoseconds; 0 if that is not known.
+    typical: AtomicU64,
+    variables: Arc<Variables>,
+}
+
+/// A copy.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) state: State,
+    pub(crate) since: Instant,
+}
+
+/// What reading has led to.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Copy(Arc<Published>),
+    /// All who had it are gone.
+    Lost,
+}
+
+/// Why a task does not get what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The node has left.
+    Closed,
+    /// Too many wait.
+    Crowded,
+    /// It was said, and the node has come elsewhere since, or has left.
+    Unknown,
+}
+
+impl Variables {
+    pub(crate) fn new(life: Lives) -> Arc<Self> {
+        Arc::new(Self {
+            life,
+            cells: DashMap::new(),
+            kinds: DashMap::new(),
+            counter: Mutex::default(),
+            asked: Notify::new(),
+            meters: VariableMeters::default(),
+        })
+    }
+
+    /// The cell of a variable.
+    pub(crate) fn cell(self: &Arc<Self>, name: Name) -> Arc<Cell> {
+        let mut entry = self.cells.entry(name.clone()).or_default();
+        if let Some(cell) = entry.upgrade() {
+            return cell;
+        }
+        let cell = Arc::new(Cell {
+            name,
+            published: ArcSwapOption::empty(),
+            waiting: Mutex::default(),
+            spin: Spin::default(),
+            typical: AtomicU64::new(0),
+            variables: self.clone(),
+        });
+        *entry = Arc::downgrade(&cell);
+        cell
+    }
+
+    /// The cell of a variable, if somebody has a handle of it.
+    fn known(&self, name: &Name) -> Option<Arc<Cell>> {
+        self.cells.get(name)?.upgrade()
+    }
+
+    /// What a type is called; it is looked into once.
+    ///
+    /// # Errors
+    /// Why it cannot travel.
+    pub(crate) fn kind<T: crate::Travels>(&self) -> Result<Kind, Unsupported> {
+        let id = TypeId::of::<T>();
+        if let Some(kind) = self.kinds.get(&id) {
+            return Ok(kind.clone());
+        }
+        let shape = T::outline().0?;
+        let kind = Kind { hash: Signature::of_type(&shape).0, shape: shape.to_string().into() };
+        self.kinds.insert(id, kind.clone());
+        Ok(kind)
+    }
+
+    pub(crate) const fn meters(&self) -> &VariableMeters {
+        &self.meters
+    }
+
+    fn is_closed(&self) -> bool {
+        self.counter.lock().closed
+    }
+
+    /// Resolves when the driver is asked something.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Tells the driver something. It is never refused.
+    fn tell(&self, command: Command) {
+        self.counter.lock().commands.push(command);
+        self.asked.notify_one();
+    }
+
+    fn give_up(&self, ticket: Ticket, name: &Name) {
+        let mut counter = self.counter.lock();
+        if counter.waiting.remove(&ticket).is_some() {
+            match counter.operations.iter().position(|(_, it, _)| *it == ticket) {
+                Some(at) => drop(counter.operations.remove(at)),
+                None => {
+                    counter.commands.push(Command::Cancel { name: name.clone(), ticket });
+                    drop(counter);
+                    self.asked.notify_one();
+                }
+            }
+        }
+    }
+}
+
+impl Cell {
+    pub(crate) const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(crate) fn variables(&self) -> &Arc<Variables> {
+        &self.variables
+    }
+
+    /// Reads the copy, if there is one that may be read now: the value first, then the lease (trap T9).
+    pub(crate) fn peek<R>(&self, read: impl FnOnce(&State) -> R) -> Option<R> {
+        // Before the copy: one that was published in a later life is not read by the lease of an earlier one.
+        let life = self.variables.life.load();
+        let published = self.published.load();
+        let value = read(&published.as_ref()?.state);
+        life.may_read().then_some(value)
+    }
+
+    /// Whatever copy there is, whether it may be read or not.
+    pub(crate) fn last(&self) -> Option<Arc<Published>> {
+        self.published.load_full()
+    }
+
+    /// Gets a copy from wherever it is.
+    pub(crate) async fn fetch(&self) -> Result<Found, Refused> {
+        loop {
+            let life = self.variables.life.load_full();
+            if !life.may_read() {
+                // Only now is it asked who else may have answered; what comes before that would not be said.
+                if self.variables.is_closed() {
+                    return Err(Refused::Closed);
+                }
+                life.readable().await;
+                if life.is_over() {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            }
+            let found = self.ask()?;
+            let began = Instant::now();
+            self.spin.wait(self.typical(), || !found.is_empty());
+            let found = found.await.map_err(|_| Refused::Closed)?;
+            self.note(began.elapsed());
+            if matches!(found, Found::Lost) || life.may_read() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn ask(&self) -> Result<oneshot::Receiver<Found>, Refused> {
+        let (sender, found) = oneshot::channel();
+        // Before it is asked whether the node goes on: who ends it drops whoever waits after it has said so.
+        self.waiting.lock().push(sender);
+        let mut counter = self.variables.counter.lock();
+        if counter.closed {
+            return Err(Refused::Closed);
+        }
+        counter.commands.push(Command::Read { name: self.name.clone() });
+        drop(counter);
+        self.variables.asked.notify_one();
+        self.variables.meters.counts.misses.one();
+        Ok(found)
+    }
+
+    /// Asks for something to be done. Dropping what this gives takes the question back, if it was not said to anybody yet.
+    pub(crate) fn operate(self: &Arc<Self>, operation: Operation) -> Result<Operating, Refused> {
+        let (answer, receiver) = oneshot::channel();
+        let mut counter = self.variables.counter.lock();
+        if counter.closed {
+            return Err(Refused::Closed);
+        }
+        if counter.waiting.len() >= OPERATIONS_MAX {
+            return Err(Refused::Crowded);
+        }
+        counter.last += 1;
+        let ticket = Ticket(counter.last);
+        counter.waiting.insert(ticket, answer);
+        counter.operations.push((self.name.clone(), ticket, operation));
+        drop(counter);
+        self.variables.asked.notify_one();
+        Ok(Operating { cell: self.clone(), ticket, since: Instant::now(), answer: receiver, over: false })
+    }
+
+    fn typical(&self) -> Option<Duration> {
+        let typical = self.typical.load(Ordering::Relaxed);
+        (typical != 0).then(|| Duration::from_nanos(typical))
+    }
+
+    /// What operations take of late: the mean, in which the last counts for an eighth.
+    fn note(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let before = self.typical.load(Ordering::Relaxed);
+        let mean = if before == 0 { took } else { before - before / 8 + took / 8 };
+        self.typical.store(mean.max(1), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        let gone = self.variables.cells.remove_if(&self.name, |_, cell| cell.strong_count() == 0).is_some();
+        if gone {
+            self.variables.tell(Command::Forget { name: self.name.clone() });
+        }
+    }
+}
+
+/// A task that waits for an operation.
+#[derive(Debug)]
+pub(crate) struct Operating {
+    cell: Arc<Cell>,
+    ticket: Ticket,
+    since: Instant,
+    answer: oneshot::Receiver<Result<Answer, Unanswered>>,
+    over: bool,
+}
+
+impl Operating {
+    /// What has come of it.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub(crate) async fn answer(mut self) -> Result<Answer, Refused> {
+        self.cell.spin.wait(self.cell.typical(), || !self.answer.is_empty());
+        let answer = (&mut self.answer).await;
+        self.over = true;
+        let took = self.since.elapsed();
+        self.cell.note(took);
+        match answer {
+            Ok(Ok(answer)) => {
+                self.cell.variables.meters.operated(took);
+                Ok(answer)
+            }
+            // Nobody takes back what somebody waits for.
+            Ok(Err(Unanswered::Moved | Unanswered::Canceled)) | Err(_) => Err(Refused::Unknown),
+        }
+    }
+}
+
+impl Drop for Operating {
+    fn drop(&mut self) {
+        if !self.over {
+            self.cell.variables.give_up(self.ticket, &self.cell.name);
+        }
+    }
+}
