@@ -11,6 +11,7 @@ use super::{
     contract::{self, Outbox, Protocol, ViewChange},
     detector, membership, mutex,
     packet::Packet,
+    service::Service,
     time::Time,
     view::At,
 };
@@ -193,12 +194,12 @@ impl Engine {
         &self.mutex
     }
 
-    /// What the membership allows the mutexes now.
+    /// What the membership allows now.
     #[must_use]
-    pub fn service(&self, now: Time) -> mutex::Service {
+    pub fn service(&self, now: Time) -> Service {
         let membership = &self.membership;
         let may_grant = membership.serves(now) && !membership.is_leaving();
-        mutex::Service {
+        Service {
             open: membership.standing().is_some_and(|standing| !standing.wedged),
             active: membership.is_active(now),
             until: membership.lease_end().filter(|_| may_grant),

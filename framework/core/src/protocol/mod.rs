@@ -13,5 +13,6 @@ pub mod mutex;
 pub mod packet;
 pub mod random;
 pub mod schedule;
+pub mod service;
 pub mod time;
 pub mod view;

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use super::Fence;
 use crate::{
-    protocol::{time::Time, view::View},
+    protocol::view::View,
     wire::{id::Member, name::Name},
 };
 
@@ -61,25 +61,4 @@ pub enum Command {
     },
     /// Perhaps more can be done now than before.
     Proceed,
-}
-
-/// What the membership allows. It holds for the step with which it comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Service {
-    /// Messages of the view are sent and taken: the node is not wedged in it.
-    pub open: bool,
-    /// What those who are excluded from the view were allowed to do has ended.
-    pub active: bool,
-    /// Until when guards may be granted, as far as is known now.
-    pub until: Option<Time>,
-    /// The node is on its way out.
-    pub leaving: bool,
-}
-
-impl Service {
-    /// Whether a guard may be granted now.
-    #[must_use]
-    pub fn grants(&self, now: Time) -> bool {
-        self.open && self.active && self.until.is_some_and(|until| until > now)
-    }
 }

@@ -1,11 +1,11 @@
 //! What explorers need: states that are alike if their futures are, and where tokens are.
 
 use super::{
-    Body, Machine, Message, Service,
+    Body, Machine, Message,
     one::{Again, Making, One},
 };
 use crate::{
-    protocol::{bugs::Bug, time::Time},
+    protocol::{bugs::Bug, service::Service, time::Time},
     wire::{id::Member, name::Name},
 };
 

@@ -1,8 +1,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use super::{Body, Config, Message, Service, machine::Outbox, past::Past};
+use super::{Body, Config, Message, machine::Outbox, past::Past};
 use crate::{
-    protocol::view::View,
+    protocol::{service::Service, view::View},
     wire::{id::Member, name::Name},
 };
 

@@ -5,7 +5,7 @@ use alloc::{
 use core::mem;
 
 use super::{
-    Body, Command, Config, Event, Fence, Ignored, Message, Report, Service, Ticket, Token,
+    Body, Command, Config, Event, Fence, Ignored, Message, Report, Ticket, Token,
     here::Here,
     one::{Brought, Hold, One},
     past::{Past, Seen},
@@ -14,6 +14,7 @@ use crate::{
     protocol::{
         bugs::Bug,
         contract::{self, Effect, Protocol, ViewChange},
+        service::Service,
         time::Time,
         view::{At, View},
     },

@@ -137,7 +137,7 @@ mod requester;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Service, Ticket};
+pub use command::{Command, Ticket};
 pub use config::Config;
 pub use event::{Event, Ignored};
 #[cfg(feature = "simulation")]

@@ -52,7 +52,8 @@ use std::{cell::RefCell, rc::Rc};
 
 use guthi_core::protocol::{
     bugs::{Bug, Bugs},
-    mutex::{Config, Service},
+    mutex::Config,
+    service::Service,
 };
 use rustc_hash::FxHashMap;
 

@@ -1,7 +1,8 @@
 use guthi_core::{
     protocol::{
         contract::{Effect, Outbox, Protocol},
-        mutex::{Body, Command, Config, Event, Fence, Machine, Service, Ticket},
+        mutex::{Body, Command, Config, Event, Fence, Machine, Ticket},
+        service::Service,
         time::Time,
         view::{At, Change, View},
     },

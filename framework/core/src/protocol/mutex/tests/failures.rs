@@ -8,6 +8,7 @@ use super::{
 };
 use crate::protocol::{
     bugs::{Bug, Bugs},
+    service::Service,
     view::{At, Change, Epoch, Lineage, View},
 };
 
@@ -225,7 +226,7 @@ fn a_member_on_its_way_out_gives_the_token_to_its_home() {
     scene.acquire(1, &name, 1);
     scene.deliver();
     scene.granted();
-    scene.nodes[1].service = super::super::Service { leaving: true, until: None, ..LEASED };
+    scene.nodes[1].service = Service { leaving: true, until: None, ..LEASED };
     scene.release(1, &name, fence(EPOCH, 1));
     scene.deliver();
     assert_eq!(scene.nodes[0].machine.tokens().count(), 1);

@@ -6,12 +6,13 @@ use alloc::{
 use core::time::Duration;
 use std::format;
 
-use super::super::{Body, Command, Config, Event, Fence, Machine, Message, Service, Ticket};
+use super::super::{Body, Command, Config, Event, Fence, Machine, Message, Ticket};
 use crate::{
     protocol::{
         bugs::Bugs,
         contract::{Effect, Outbox, Protocol, ViewChange},
         home::home,
+        service::Service,
         time::Time,
         view::{At, Change, Epoch, Lineage, View},
     },
