@@ -1,6 +1,6 @@
 //! Views: the lists of members that everybody agrees on.
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{cmp::Reverse, fmt};
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,21 @@ pub struct View {
     pub seats: Vec<Seat>,
     /// Who belonged to an earlier one, the last to go last; so that no word of them that was late brings them back.
     pub gone: Vec<Member>,
+    /// How many homes each shard has. The lineage keeps what it was born with.
+    pub replicas: u8,
+    /// The last views before this one, the latest first; [`View::former`] reads them.
+    pub past: Vec<Former>,
+}
+
+/// An earlier view, in short: how those who could be home of something there differ from those in the view after it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Former {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Those of the view after it that are none of this one.
+    pub came: Vec<Member>,
+    /// Those of this view that are none of the one after it.
+    pub went: Vec<Member>,
 }
 
 /// One member's place in a view.
@@ -157,12 +172,37 @@ impl View {
     #[must_use]
     pub fn born(at: At, founder: Member) -> Self {
         let seat = Seat { member: founder, since: at.epoch, leaving: false };
-        Self { at, seats: vec![seat], gone: Vec::new() }
+        Self { at, seats: vec![seat], gone: Vec::new(), replicas: REPLICAS, past: Vec::new() }
+    }
+
+    /// The same with so many homes for each shard, from one to [`REPLICAS_MAX`].
+    #[must_use]
+    pub fn with_replicas(self, replicas: u8) -> Self {
+        Self { replicas: replicas.clamp(1, REPLICAS_MAX), ..self }
     }
 
     /// All members, the oldest first.
     pub fn members(&self) -> impl DoubleEndedIterator<Item = Member> + Clone + '_ {
         self.seats.iter().map(|seat| seat.member)
+    }
+
+    /// Who can be home of something: the members that are not on their way out, the oldest first. If all are, which only a
+    /// fork leaves behind, it is the oldest of them.
+    pub fn candidates(&self) -> impl Iterator<Item = Member> + Clone + '_ {
+        let nobody_stays = self.seats.iter().all(|seat| seat.leaving);
+        let seats = self.seats.iter().enumerate();
+        seats.filter(move |(place, seat)| !seat.leaving || (nobody_stays && *place == 0)).map(|(_, seat)| seat.member)
+    }
+
+    /// The last views before this one, the latest first, each with those who were its [`candidates`](Self::candidates), in
+    /// ascending order.
+    pub fn former(&self) -> impl Iterator<Item = (Epoch, Vec<Member>)> + '_ {
+        let mut candidates: BTreeSet<_> = self.candidates().collect();
+        self.past.iter().map(move |former| {
+            former.came.iter().for_each(|member| _ = candidates.remove(member));
+            candidates.extend(&former.went);
+            (former.epoch, candidates.iter().copied().collect())
+        })
     }
 
     /// Who votes on the next view: all members up to [`VOTERS_MAX`], beyond that the oldest.
@@ -227,8 +267,17 @@ impl View {
     /// quorum of the next view, by the tie; so nobody who comes in and dies can stop those who were there.
     #[must_use]
     pub fn successor(&self, changes: &[Change]) -> Self {
-        let mut next = self.clone();
-        next.at.epoch = self.at.epoch.next();
+        let mut next = self.members_after(changes);
+        next.past.clone_from(&self.past);
+        next.remember(self);
+        next
+    }
+
+    /// The same without a past, for who asks only what becomes of the members.
+    pub(super) fn members_after(&self, changes: &[Change]) -> Self {
+        let at = At { epoch: self.at.epoch.next(), ..self.at };
+        let (seats, gone) = (self.seats.clone(), self.gone.clone());
+        let mut next = Self { at, seats, gone, replicas: self.replicas, past: Vec::new() };
         for change in changes {
             match *change {
                 Change::Cut(member) | Change::Part(member) => next.drop(member),
@@ -261,6 +310,7 @@ impl View {
         let mut next = self.clone();
         next.at = At { lineage, epoch: self.at.epoch.next() };
         self.members().filter(|member| !members.contains(member)).for_each(|member| next.drop(member));
+        next.remember(self);
         next
     }
 
@@ -269,7 +319,26 @@ impl View {
     pub fn is_sound(&self) -> bool {
         let unique = |seat: &Seat| self.seats.iter().filter(|other| other.member.node == seat.member.node).count() == 1;
         let sized = (1..=MEMBERS_MAX).contains(&self.seats.len()) && self.gone.len() <= GONE_MAX;
-        sized && self.seats.iter().all(|seat| seat.since <= self.at.epoch && unique(seat))
+        let replicated = (1..=REPLICAS_MAX).contains(&self.replicas);
+        let seated = || self.seats.iter().all(|seat| seat.since <= self.at.epoch && unique(seat));
+        sized && replicated && seated() && self.has_sound_past()
+    }
+
+    fn has_sound_past(&self) -> bool {
+        let bounded = |former: &Former| former.came.len().max(former.went.len()) <= MEMBERS_MAX;
+        let epochs = self.past.iter().map(|former| former.epoch);
+        let falling = core::iter::once(self.at.epoch).chain(epochs.clone()).zip(epochs).all(|(later, it)| it < later);
+        let sized = falling && self.past.len() <= PAST_MAX && self.past.iter().all(bounded);
+        sized && self.former().all(|(_, candidates)| (1..=MEMBERS_MAX).contains(&candidates.len()))
+    }
+
+    /// Puts the view before this one first among the earlier ones.
+    fn remember(&mut self, before: &Self) {
+        let (earlier, later): (BTreeSet<_>, BTreeSet<_>) = (before.candidates().collect(), self.candidates().collect());
+        let came = later.difference(&earlier).copied().collect();
+        let went = earlier.difference(&later).copied().collect();
+        self.past.truncate(PAST_MAX - 1);
+        self.past.insert(0, Former { epoch: before.at.epoch, came, went });
     }
 
     fn drop(&mut self, member: Member) {
@@ -312,6 +381,12 @@ pub struct Rank {
 
 /// The most members that vote on a view.
 pub const VOTERS_MAX: usize = 7;
+/// So many homes each shard has, unless somebody asks for another number.
+pub const REPLICAS: u8 = 2;
+/// The most homes of a shard.
+pub const REPLICAS_MAX: u8 = 8;
+/// So many earlier views are remembered.
+pub const PAST_MAX: usize = 64;
 /// So many that were members are remembered.
 const GONE_MAX: usize = 64;
 
@@ -397,7 +472,88 @@ mod tests {
         assert_eq!(view(3).successor(&all).members().count(), 1);
     }
 
+    #[test]
+    fn one_who_was_leaving_and_has_to_stay_was_no_candidate_before() {
+        let [a, b, c] = [0, 1, 2].map(|node| member(node, 1));
+        let retired = view(3).successor(&[Change::Retire(a), Change::Retire(b)]);
+        let next = retired.successor(&[Change::Cut(c)]);
+        assert_eq!(next.candidates().collect::<Vec<_>>(), [a]);
+        assert_eq!(next.past[0], Former { epoch: retired.at.epoch, came: vec![a], went: vec![c] });
+        let former: Vec<_> = next.former().map(|(_, candidates)| candidates).take(2).collect();
+        assert_eq!(former, [vec![c], vec![a, b, c]]);
+    }
+
+    #[test]
+    fn a_fork_of_those_who_are_leaving_has_a_candidate() {
+        let [a, b, c] = [0, 1, 2].map(|node| member(node, 1));
+        let fork = view(3).successor(&[Change::Retire(b), Change::Retire(c)]).fork(Lineage([2; 16]), &[b, c]);
+        assert_eq!(fork.candidates().collect::<Vec<_>>(), [b]);
+        assert_eq!(fork.former().next().unwrap().1, [a]);
+        assert!(fork.is_sound());
+    }
+
+    #[test]
+    fn replicas_are_kept_and_bounded() {
+        let view = view(2).with_replicas(3);
+        assert_eq!(view.successor(&[Change::Cut(member(1, 1))]).replicas, 3);
+        assert_eq!(view.fork(Lineage([2; 16]), &[member(1, 1)]).replicas, 3);
+        assert_eq!([0, 9].map(|replicas| view.clone().with_replicas(replicas).replicas), [1, REPLICAS_MAX]);
+        for replicas in [0, REPLICAS_MAX + 1] {
+            assert!(!View { replicas, ..view.clone() }.is_sound());
+        }
+    }
+
+    #[test]
+    fn a_past_that_cannot_have_been_is_not_sound() {
+        let sound = view(3);
+        let with = |change: &dyn Fn(&mut Vec<Former>)| {
+            let mut view = sound.clone();
+            change(&mut view.past);
+            view.is_sound()
+        };
+        let many = |len: u64| (0..len).map(|life| member(9, life)).collect::<Vec<_>>();
+        assert!(with(&|_| ()));
+        assert!(!with(&|past| past[0].epoch = sound.at.epoch));
+        assert!(!with(&|past| past.reverse()));
+        assert!(!with(&|past| past[1].came = many(MEMBERS_MAX as u64 + 1)));
+        assert!(!with(&|past| past[0].went = many(MEMBERS_MAX as u64)), "more than a view has members");
+        assert!(!with(&|past| past[1].came = vec![member(0, 1), member(1, 1)]), "a view of nobody");
+        let former = |epoch| Former { epoch: Epoch(epoch), came: Vec::new(), went: Vec::new() };
+        let long = |len| {
+            let at = At { epoch: Epoch(100), ..sound.at };
+            View { at, past: (0..len).map(|age| former(99 - age)).collect(), ..sound.clone() }
+        };
+        assert!(long(PAST_MAX as u64).is_sound() && !long(PAST_MAX as u64 + 1).is_sound());
+    }
+
     proptest! {
+        #[test]
+        fn the_past_is_what_was(
+            changes in collection::vec(collection::vec(change(), 0..6), 0..80),
+            forks in collection::btree_set(0..80_usize, 0..4),
+        ) {
+            let born = View::born(At { lineage: Lineage([1; 16]), epoch: Epoch(1) }, member(0, 1));
+            let mut views = vec![born];
+            for (step, changes) in changes.iter().enumerate() {
+                let last = &views[views.len() - 1];
+                let next = if forks.contains(&step) {
+                    let kept: Vec<_> = last.members().skip(last.seats.len() / 2).collect();
+                    last.fork(Lineage([step as u8; 16]), &kept)
+                } else {
+                    last.successor(changes)
+                };
+                views.push(next);
+            }
+            let last = views.pop().unwrap();
+            prop_assert!(last.is_sound());
+            let were = views.iter().rev().take(PAST_MAX).map(|view| {
+                let mut candidates: Vec<_> = view.candidates().collect();
+                candidates.sort_unstable();
+                (view.at.epoch, candidates)
+            });
+            prop_assert!(last.former().eq(were));
+        }
+
         #[test]
         fn whatever_is_decided_a_view_stays_sound(
             changes in collection::vec(collection::vec(change(), 0..6), 0..20),

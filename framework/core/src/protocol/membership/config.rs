@@ -1,6 +1,9 @@
 use core::time::Duration;
 
-use crate::protocol::{bugs::Bugs, view::Epoch};
+use crate::protocol::{
+    bugs::Bugs,
+    view::{Epoch, REPLICAS},
+};
 
 /// How a membership decides. All durations are of this node's own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub hello: Duration,
     /// It serves nothing before its view had so many members once.
     pub expect: u32,
+    /// So many homes each shard has in a lineage that is born here. Whoever joins another lineage takes over that one's.
+    pub replicas: u8,
     /// In a larger view, who is no voter does not poll others who are none.
     pub poll_all_max: u32,
     /// The rule that is broken on purpose.
@@ -48,6 +53,7 @@ impl Default for Config {
             repeat: Duration::from_millis(250),
             hello: Duration::from_secs(1),
             expect: 1,
+            replicas: REPLICAS,
             poll_all_max: 16,
             bugs: Bugs::NONE,
         }

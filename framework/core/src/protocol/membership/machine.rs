@@ -123,7 +123,7 @@ impl Machine {
             config,
             random,
             out: None,
-            view: View::born(at, me),
+            view: View::born(at, me).with_replicas(config.replicas),
             installed_at: now,
             welcomed: true,
             active_from: now,

@@ -15,6 +15,8 @@
 //! **Definitions.**
 //! - A [*view*](super::view::View) is a list of members, the oldest first, each with the epoch since which it belongs
 //!   without a break. It has a *lineage*, which is minted when a cluster is born or forks, and an *epoch*, its number there.
+//!   It says how many homes each shard has, which is what the founder wanted, and who could be home of something in the
+//!   views before it.
 //! - A *quorum* is more than half of the voters, or exactly half with the oldest of them. Any two share a voter.
 //! - A *change* is one difference between a view and the next: cut, retire, part, admit, or none (renew). A value is a list
 //!   of changes, so what follows a view is a function of the view and the value.
@@ -136,7 +138,8 @@
 //! 15,975,424 seen in thirteen minutes, which is where 18 GB of memory end.
 //!
 //! **Bounds.** [`MEMBERS_MAX`](crate::wire::limits::MEMBERS_MAX) members, seven voters, 64 changes a view, as many joiners as
-//! members that stay; one record for each node that is linked or a member; of those who were members the last 64 are known.
+//! members that stay; one record for each node that is linked or a member; of those who were members the last 64 are known,
+//! and of the views before this one as many.
 //! A change costs four messages for each voter but the proposer, and one for each other member; a question two more for each
 //! voter.
 //!

@@ -132,6 +132,18 @@ fn who_dissolves_rescues_and_joins() {
 }
 
 #[test]
+fn who_comes_in_takes_over_how_many_homes_there_are() {
+    let mut scene = Scene::with(2, Config { replicas: 3, ..Config::default() });
+    scene.start_after(C, Config { replicas: 0, ..Config::default() });
+    assert_eq!(scene.view(C).replicas, 1);
+    scene.pass(ms(2000));
+    assert_eq!(scene.view(C), scene.view(A));
+    assert_eq!(scene.view(C).replicas, 3);
+    let alone: Vec<_> = scene.view(C).former().last().into_iter().collect();
+    assert_eq!(alone, [(Epoch(2), [A].into())], "the past is that of the lineage it came to");
+}
+
+#[test]
 fn epochs_never_fall() {
     let mut scene = Scene::of(2);
     let far = Config { after: Epoch(1000), ..Config::default() };
