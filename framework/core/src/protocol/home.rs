@@ -8,6 +8,8 @@
 //! FNV-1a over 64 bits (Fowler, Noll, Vo 1991), finished with the last step of SplitMix64, since FNV alone mixes its high
 //! bits badly.
 
+use alloc::{vec, vec::Vec};
+
 use super::view::View;
 use crate::wire::id::{Member, NodeId};
 
@@ -27,7 +29,11 @@ impl Shard {
     }
 
     fn weight(self, node: NodeId) -> u64 {
-        mixed(fnv(fnv(FNV_BASIS, &self.0.to_le_bytes()), &node.0))
+        mixed(fnv(self.basis(), &node.0))
+    }
+
+    fn basis(self) -> u64 {
+        fnv(FNV_BASIS, &self.0.to_le_bytes())
     }
 
     /// The two homes of this shard in a view, the first one first: members that are not on their way out. There is no second
@@ -35,8 +41,8 @@ impl Shard {
     #[must_use]
     pub fn homes(self, view: &View) -> (Member, Option<Member>) {
         let mut best = [None; 2];
-        for seat in view.seats.iter().filter(|seat| !seat.leaving) {
-            let rank = Some((self.weight(seat.member.node), seat.member));
+        for member in view.candidates() {
+            let rank = Some((self.weight(member.node), member));
             if rank > best[0] {
                 best = [rank, best[0]];
             } else if rank > best[1] {
@@ -44,8 +50,64 @@ impl Shard {
             }
         }
         let [first, second] = best.map(|it| it.map(|(_, member)| member));
-        // A view always has a member that stays, and one without would be no reason to panic.
+        // A view always has a candidate, and one without would be no reason to panic.
         (first.unwrap_or(view.seats[0].member), second)
+    }
+
+    /// All homes of this shard in a view, the first one first: as many as the view has replicas, or all candidates if they
+    /// are fewer. When one of them goes the others keep their order.
+    #[must_use]
+    pub fn homes_in(self, view: &View) -> Vec<Member> {
+        self.rank(view.candidates(), view.replicas.into())
+    }
+
+    /// The best of these for this shard, the best first, and at most so many.
+    #[must_use]
+    pub fn rank(self, candidates: impl Iterator<Item = Member>, count: usize) -> Vec<Member> {
+        let mut best = Best::default();
+        candidates.for_each(|member| best.offer(self.weight(member.node), member, count));
+        best.members()
+    }
+}
+
+/// All homes of all shards in a view, by the number of the shard.
+#[must_use]
+pub fn all_homes(view: &View) -> Vec<Vec<Member>> {
+    rank_all(view.candidates(), view.replicas.into())
+}
+
+/// The best of these for each shard, by its number: what [`Shard::rank`] finds for one.
+#[must_use]
+pub fn rank_all(candidates: impl Iterator<Item = Member>, count: usize) -> Vec<Vec<Member>> {
+    let bases: Vec<_> = (0..SHARDS).map(|shard| Shard(shard).basis()).collect();
+    let mut all = vec![Best::default(); bases.len()];
+    for member in candidates {
+        // Byte after byte for all shards at once: in one hash each step waits for the last.
+        let mut hashes = bases.clone();
+        for byte in member.node.0 {
+            hashes.iter_mut().for_each(|hash| *hash = fnv_step(*hash, byte));
+        }
+        all.iter_mut().zip(hashes).for_each(|(best, hash)| best.offer(mixed(hash), member, count));
+    }
+    all.into_iter().map(Best::members).collect()
+}
+
+/// The best so far, the best first.
+#[derive(Clone, Default)]
+struct Best(Vec<(u64, Member)>);
+
+impl Best {
+    fn offer(&mut self, weight: u64, member: Member, count: usize) {
+        let rank = (weight, member);
+        let place = self.0.partition_point(|other| *other > rank);
+        if place < count {
+            self.0.truncate(count - 1);
+            self.0.insert(place, rank);
+        }
+    }
+
+    fn members(self) -> Vec<Member> {
+        self.0.into_iter().map(|(_, member)| member).collect()
     }
 }
 
@@ -59,7 +121,11 @@ const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 fn fnv(basis: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(basis, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+    bytes.iter().fold(basis, |hash, byte| fnv_step(hash, *byte))
+}
+
+fn fnv_step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
 }
 
 const fn mixed(mut hash: u64) -> u64 {
@@ -70,7 +136,6 @@ const fn mixed(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
     use std::{collections::BTreeMap, format};
 
     use super::*;
@@ -129,6 +194,55 @@ mod tests {
                 assert_eq!(Some(next) == deputy, home == member(2), "the second becomes the first");
                 assert!(second.is_some_and(|second| second != next && second != member(2)));
             }
+        }
+    }
+
+    #[test]
+    fn the_first_two_of_all_homes_are_those_of_mutexes() {
+        for members in 1..6 {
+            for replicas in 1..=4 {
+                let view = view(members).with_replicas(replicas);
+                let all = all_homes(&view);
+                assert_eq!(all.len(), usize::from(SHARDS));
+                for (shard, homes) in (0..SHARDS).map(Shard).zip(all) {
+                    assert_eq!(homes, shard.homes_in(&view));
+                    assert_eq!(homes.len(), usize::from(members.min(replicas)));
+                    let (first, second) = shard.homes(&view);
+                    let both: Vec<_> = [Some(first), second].into_iter().flatten().take(replicas.into()).collect();
+                    assert_eq!(homes[..homes.len().min(2)], both);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn when_one_goes_the_other_homes_keep_their_order() {
+        let before = view(5).with_replicas(3);
+        let cut = before.successor(&[Change::Cut(member(2))]);
+        for shard in (0..SHARDS).map(Shard) {
+            let (homes, after) = (shard.homes_in(&before), shard.homes_in(&cut));
+            let left: Vec<_> = homes.iter().copied().filter(|home| *home != member(2)).collect();
+            assert_eq!(after.len(), 3);
+            assert!(after.starts_with(&left), "{homes:?} and then {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_view_of_leavers_alone_has_a_home_all_the_same() {
+        let retired = view(3).successor(&[Change::Retire(member(1)), Change::Retire(member(2))]);
+        let fork = retired.fork(Lineage([2; 16]), &[member(1), member(2)]);
+        for shard in (0..SHARDS).map(Shard) {
+            assert_eq!(shard.homes(&fork), (member(1), None));
+            assert_eq!(shard.homes_in(&fork), [member(1)]);
+        }
+    }
+
+    #[test]
+    fn one_shard_ranks_as_in_the_whole() {
+        let candidates = || (0..9).map(member);
+        for count in [0, 1, 4, 20] {
+            let all = rank_all(candidates(), count);
+            assert!((0..SHARDS).map(|shard| Shard(shard).rank(candidates(), count)).eq(all));
         }
     }
 }
