@@ -52,6 +52,7 @@ impl Shard {
             }
         }
         let [first, second] = best.map(|it| it.map(|(_, member)| member));
+        // A view always has a candidate, and one without would be no reason to panic.
         (first.unwrap_or(view.seats[0].member), second)
     }
 

@@ -267,8 +267,17 @@ impl View {
     /// quorum of the next view, by the tie; so nobody who comes in and dies can stop those who were there.
     #[must_use]
     pub fn successor(&self, changes: &[Change]) -> Self {
-        let mut next = self.clone();
-        next.at.epoch = self.at.epoch.next();
+        let mut next = self.members_after(changes);
+        next.past.clone_from(&self.past);
+        next.remember(self);
+        next
+    }
+
+    /// The same without a past, for who asks only what becomes of the members.
+    pub(super) fn members_after(&self, changes: &[Change]) -> Self {
+        let at = At { epoch: self.at.epoch.next(), ..self.at };
+        let (seats, gone) = (self.seats.clone(), self.gone.clone());
+        let mut next = Self { at, seats, gone, replicas: self.replicas, past: Vec::new() };
         for change in changes {
             match *change {
                 Change::Cut(member) | Change::Part(member) => next.drop(member),

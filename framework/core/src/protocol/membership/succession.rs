@@ -66,7 +66,7 @@ impl Machine {
         }
         reasons.truncate(CHANGES_MAX);
         // The retirement of the last one who would stay makes no difference.
-        let before = self.view.successor(&[]);
+        let before = self.view.members_after(&[]);
         reasons.retain(|reason| *reason == Change::Renew || self.makes_a_difference(*reason, &before));
         reasons
     }
@@ -91,7 +91,7 @@ impl Machine {
         match change {
             // With its own earlier life cut, which stands beside it.
             Change::Admit(..) => true,
-            _ => self.view.successor(&[change]).seats != unchanged.seats,
+            _ => self.view.members_after(&[change]).seats != unchanged.seats,
         }
     }
 
@@ -312,7 +312,7 @@ impl Machine {
         }
         let at = self.view.at;
         let wait = self.wait_of(now, &changes);
-        let own_cut = self.view.missing_in(&self.view.successor(&changes)).any(|member| member == self.me);
+        let own_cut = self.view.missing_in(&self.view.members_after(&changes)).any(|member| member == self.me);
         match self.acceptor.accept(ballot, changes, self.config.bugs) {
             Ok(()) => {
                 self.wedge(now, out);
@@ -331,7 +331,7 @@ impl Machine {
     pub(super) fn wait_of(&self, now: Time, changes: &[Change]) -> Duration {
         let bugs = self.config.bugs;
         let mut end = if bugs.has(Bug::InheritedWaitForgotten) { now } else { self.active_from };
-        for member in self.view.missing_in(&self.view.successor(changes)) {
+        for member in self.view.missing_in(&self.view.members_after(changes)) {
             if self.is_dead(member) || member == self.me || changes.contains(&Change::Part(member)) {
                 continue;
             }
