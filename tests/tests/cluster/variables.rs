@@ -140,6 +140,9 @@ async fn a_holder_that_was_stopped_writes_nothing_under_its_fence() {
     let later = within("the mutex", cluster.node(1).mutex("m").lock()).await.unwrap();
     within("a write", b.set_fenced(&later, 2)).await.unwrap();
     cluster.resume(0);
+    // The first write is said by a life that the others went on without; whatever it was, a later one is told.
+    let unknown = within("a write", a.set_fenced(&guard, 3)).await.unwrap_err();
+    assert_eq!(unknown.outcome(), Outcome::Unknown);
     let refused = within("a write", a.set_fenced(&guard, 3)).await.unwrap_err();
     assert_eq!(refused, WriteError::Fenced { name: "v".into(), fence: later.fence() });
     assert_eq!(read(&a).await, 2);
