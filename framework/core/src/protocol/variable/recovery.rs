@@ -354,6 +354,7 @@ impl Machine {
         }
         if news {
             self.pull(shard, out);
+            self.work(out);
         }
         news
     }
@@ -460,6 +461,7 @@ impl Machine {
         if progress.last {
             homing.fills.remove(&from);
             self.finish(shard, out);
+            self.work(out);
         } else {
             progress.chunk += 1;
             progress.after = progress.upto.take();
@@ -547,7 +549,6 @@ impl Machine {
             homing.phase = Phase::Full;
             self.under_recovery.remove(&shard);
             self.full.insert(shard);
-            self.work(out);
         }
         let Some(homing) = self.homing.get_mut(&shard).filter(|it| it.phase == Phase::Full) else { return };
         let active = self.here.service.active || self.here.config.bugs.has(Bug::ServedTooEarly);
