@@ -61,6 +61,7 @@ impl Machine {
         self.reports.clear();
         self.told.clear();
         self.heard.clear();
+        self.settled.insert(self.here.me, self.here.settled());
         if !self.here.survives(me) {
             return;
         }
