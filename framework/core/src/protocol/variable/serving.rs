@@ -341,7 +341,9 @@ impl Machine {
                 *own = state.clone();
                 out.emit(Event::Published { name: name.clone(), state: state.clone() });
             }
-            _ => {}
+            // What was answered in this step and is not heard yet may be older.
+            Some(Copy::Pending { floor, .. }) => *floor = state.version.max(*floor),
+            Some(Copy::Valid(_)) | None => {}
         }
         if pending.operations > 0 {
             out.emit(Event::Committed { operations: pending.operations, copies: pending.withdrawn });
