@@ -407,7 +407,9 @@ impl Machine {
             slot.copies.extend(current.into_iter().map(|(seat, _)| (seat, 0)));
             if !stale.is_empty() {
                 out.reached("variable: a copy is older than what came back");
-                slot.pending = Some(Pending::stale(version, stale.into_iter().map(|(seat, _)| seat).collect()));
+                // Nothing may have come back, which is older than any copy: what is taken back is whatever there was.
+                let later = Version { epoch: self.here.view.at.epoch, sequence: 0 };
+                slot.pending = Some(Pending::stale(later, stale.into_iter().map(|(seat, _)| seat).collect()));
                 self.say_commit(&name, None, 0);
             }
         }
