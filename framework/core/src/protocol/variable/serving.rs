@@ -335,6 +335,7 @@ impl Machine {
 
     /// It is written: who asked is told, and it may be read.
     fn commit(&mut self, shard: Shard, name: &Name, out: &mut Outbox) {
+        let orphaned = self.homing.get(&shard).is_some_and(|homing| matches!(homing.phase, Phase::Orphaned(_)));
         let Some(slot) = self.slots.get_mut(name) else { return };
         let Some(pending) = slot.pending.take() else { return };
         let vain = slot.vain.clone();
@@ -358,6 +359,8 @@ impl Machine {
             let recents = record.map_or(&[][..], |record| &record.recent);
             let recent = recents.iter().chain(&vain).find(|it| it.by == by && it.number == number);
             let Some(outcomes) = recent.map(|recent| recent.outcomes.clone()) else { continue };
+            // What is left here of an orphaned shard is nothing to be read.
+            let nonce = nonce.filter(|_| !orphaned);
             let copy = nonce.map(|nonce| (nonce, state.clone()));
             if let Some(nonce) = nonce {
                 self.note_copy(name, seat, nonce);
