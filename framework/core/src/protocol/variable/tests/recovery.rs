@@ -416,6 +416,8 @@ fn a_shard_that_somebody_waits_for_comes_first() {
     }
     let place = |name: &Name| order.iter().position(|shard| *shard == scene.shard(name));
     assert!(wanted.iter().all(|name| place(name).is_some_and(|place| place <= 2)), "{order:?}");
+    scene.arrive_all(fills);
+    scene.deliver();
     assert_eq!(scene.sees(1, &wanted[0]), Some(None));
 }
 
