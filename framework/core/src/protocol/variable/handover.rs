@@ -32,7 +32,7 @@ impl Machine {
     }
 
     /// The copies of before are those that were at home with the same member: what is at home elsewhere now, or comes from
-    /// elsewhere, is not known to be one.
+    /// elsewhere, or may have been changed by those who are gone, is not known to be one.
     pub(super) fn keep_copies(
         &mut self,
         home_before: impl Fn(Shard) -> Option<Member>,
@@ -61,6 +61,7 @@ impl Machine {
         self.reports.clear();
         self.told.clear();
         self.heard.clear();
+        self.settled.insert(self.here.me, self.here.settled());
         if !self.here.survives(me) {
             return;
         }

@@ -477,7 +477,7 @@ impl Machine {
             self.stores.retain(|shard, _| own.contains(shard));
         }
         self.count_homes();
-        self.keep_copies(|shard| homes_before.get(&shard).copied(), survives, out);
+        self.keep_copies(|shard| homes_before.get(&shard).copied(), survives && !orphaned, out);
         self.prepare_reports();
         self.prepare_offers();
         self.write_again();

@@ -354,6 +354,7 @@ impl Machine {
         }
         if news {
             self.pull(shard, out);
+            self.work(out);
         }
         news
     }
@@ -403,10 +404,12 @@ impl Machine {
             let (current, stale): (Vec<_>, Vec<_>) =
                 holders.into_iter().partition(|(_, copy)| *copy == version || spared);
             let slot = self.slots.entry(name.clone()).or_default();
-            slot.copies.extend(current.into_iter().map(|(seat, _)| seat));
+            slot.copies.extend(current.into_iter().map(|(seat, _)| (seat, 0)));
             if !stale.is_empty() {
                 out.reached("variable: a copy is older than what came back");
-                slot.pending = Some(Pending::stale(version, stale.into_iter().map(|(seat, _)| seat).collect()));
+                // Nothing may have come back, which is older than any copy: what is taken back is whatever there was.
+                let later = Version { epoch: self.here.view.at.epoch, sequence: 0 };
+                slot.pending = Some(Pending::stale(later, stale.into_iter().map(|(seat, _)| seat).collect()));
                 self.say_commit(&name, None, 0);
             }
         }
@@ -460,6 +463,7 @@ impl Machine {
         if progress.last {
             homing.fills.remove(&from);
             self.finish(shard, out);
+            self.work(out);
         } else {
             progress.chunk += 1;
             progress.after = progress.upto.take();
@@ -547,7 +551,6 @@ impl Machine {
             homing.phase = Phase::Full;
             self.under_recovery.remove(&shard);
             self.full.insert(shard);
-            self.work(out);
         }
         let Some(homing) = self.homing.get_mut(&shard).filter(|it| it.phase == Phase::Full) else { return };
         let active = self.here.service.active || self.here.config.bugs.has(Bug::ServedTooEarly);
