@@ -341,6 +341,8 @@ impl Machine {
                 *own = state.clone();
                 out.emit(Event::Published { name: name.clone(), state: state.clone() });
             }
+            // What this node has said to itself in this step, and not heard yet, is perhaps older.
+            Some(Copy::Pending { floor, .. }) => *floor = state.version.max(*floor),
             _ => {}
         }
         if pending.operations > 0 {
