@@ -217,6 +217,20 @@ impl Machine {
         })
     }
 
+    /// Whether this node is the first home of this variable, and serves its shard.
+    #[must_use]
+    pub fn serves(&self, name: &Name) -> bool {
+        let homing = self.homing.get(&self.here.shard(name));
+        homing.is_some_and(|homing| homing.phase == Phase::Active)
+    }
+
+    /// What this node keeps of a variable.
+    #[must_use]
+    pub fn kept(&self, name: &Name) -> Option<&State> {
+        let store = self.stores.get(&self.here.shard(name))?;
+        store.records.get(name).map(|record| &record.state)
+    }
+
     /// The operations without an answer, each with whether it was said to anybody.
     pub fn unanswered(&self) -> impl Iterator<Item = (Ticket, bool)> + '_ {
         self.writers.values().flat_map(|writer| {
@@ -349,7 +363,7 @@ impl Machine {
             Part::Invalidated { name, version } => {
                 (self.hear_invalidated(seat, &name, version, out), Ignored::NotAsked)
             }
-            Part::Store { name, record } => (self.hear_store(seat, name, record), Ignored::NotHome),
+            Part::Store { name, record } => (self.hear_store(seat, name, record, out), Ignored::NotHome),
             Part::Stored { name, version } => (self.hear_stored(seat, &name, version, out), Ignored::NotAsked),
             Part::Report(report) => (self.hear_report(seat, report, out), Ignored::NotAsked),
             Part::Reported { chunk } => (self.hear_reported(seat, chunk), Ignored::NotAsked),
