@@ -488,6 +488,10 @@ impl Machine {
             self.stores.retain(|shard, _| own.contains(shard));
         }
         self.count_homes();
+        // Who becomes home and does not have it yet has to say so later: else nobody knows that it did not serve it.
+        for (shard, _) in self.here.own_shards() {
+            self.stores.entry(shard).or_default();
+        }
         self.keep_copies(|shard| homes_before.get(&shard).copied(), survives, out);
         self.prepare_reports();
         self.prepare_offers();
