@@ -53,6 +53,7 @@ pub fn scenarios() -> Vec<Box<dyn Playable>> {
         Box::new(Of::<scenario::Membership<true>>(PhantomData)),
         Box::new(Of::<scenario::Mutex>(PhantomData)),
         Box::new(Of::<scenario::Schedule>(PhantomData)),
+        Box::new(Of::<scenario::Variable>(PhantomData)),
     ]
 }
 

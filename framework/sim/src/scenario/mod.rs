@@ -5,6 +5,7 @@ pub mod membership;
 pub mod mutex;
 pub(crate) mod node;
 pub mod schedule;
+pub mod variable;
 
 use std::fmt::Debug;
 
@@ -18,6 +19,7 @@ pub use catalog::Catalog;
 pub use membership::Membership;
 pub use mutex::Mutex;
 pub use schedule::Schedule;
+pub use variable::Variable;
 
 use crate::{
     fabric::Place,

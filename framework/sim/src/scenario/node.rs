@@ -8,6 +8,7 @@ use guthi_core::{
         contract::Outbox,
         detector,
         engine::{self, Effect, Engine},
+        home::Shard,
         membership, mutex,
         packet::Packet,
         random::Random,
@@ -91,6 +92,7 @@ impl Node {
         config.membership.bugs = boot.bugs;
         config.catalog.bugs = boot.bugs;
         config.mutex.bugs = boot.bugs;
+        config.variable.bugs = boot.bugs;
         // Some nodes cut their catalogs into many small parts.
         if !boot.tame {
             config.catalog.delta_bytes = *Random::new(boot.seed).pick(&[60, 2_000, config.catalog.delta_bytes]);
@@ -351,10 +353,73 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
 }
 
 fn tell_variable(message: &variable::Message) -> String {
-    let parts = message.parts.iter().take(4).map(|part| format!("{part:?}"));
-    let more = message.parts.len().saturating_sub(4);
+    let parts = message.parts.iter().take(6).map(tell_part);
+    let more = message.parts.len().saturating_sub(6);
     let more = (more > 0).then(|| format!("and {more} more"));
     parts.chain(more).collect::<Vec<_>>().join(", ")
+}
+
+fn tell_part(part: &variable::Part) -> String {
+    use variable::{Entry, Part};
+    let is_last = |last: bool| if last { ", the last one" } else { "" };
+    let shard_of = |shard: &Shard| format!("shard {}", shard.0);
+    match part {
+        Part::Read { name, nonce } => format!("read {nonce} of {name}"),
+        Part::Data { name, nonce, state: Some(state) } => format!("data {nonce}: {name} is {}", tell_state(state)),
+        Part::Data { name, nonce, state: None } => format!("data {nonce}: {name} is lost"),
+        Part::Write { name, number, operations, .. } => {
+            let operations: Vec<_> = operations.iter().map(|it| tell_action(&it.action)).collect();
+            format!("write {number} to {name}: {}", operations.join(" "))
+        }
+        Part::Wrote { name, number, outcomes, version, copy } => {
+            let outcomes: Vec<_> = outcomes.iter().map(|outcome| format!("{outcome:?}").to_lowercase()).collect();
+            let copy = if copy.is_some() { ", with a copy" } else { "" };
+            format!("wrote {number} to {name} in {version}: {}{copy}", outcomes.join(" "))
+        }
+        Part::Invalidate { name, version } => format!("invalidate {name} before {version}"),
+        Part::Invalidated { name, version } => format!("invalidated {name} before {version}"),
+        Part::Store { name, record } => format!("store {name}, {}", tell_state(&record.state)),
+        Part::Stored { name, version } => format!("stored {name} {version}"),
+        Part::Report(report) => format!("report {}{}", tell_report(report), is_last(report.last)),
+        Part::Reported { chunk } => format!("reported {chunk}"),
+        Part::Pull { shard, names, .. } => format!("pull {} of {}", names.len(), shard_of(shard)),
+        Part::Pulled { shard, records } => format!("pulled {} of {}", records.len(), shard_of(shard)),
+        Part::Fill { shard, chunk, last, entries } => {
+            let new = entries.iter().filter(|entry| matches!(entry, Entry::New(..))).count();
+            format!("fill {} {chunk}: {new} new of {}{}", shard_of(shard), entries.len(), is_last(*last))
+        }
+        Part::Filled { shard, chunk } => format!("filled {} {chunk}", shard_of(shard)),
+        Part::Release { shards, .. } => format!("release of {} shards", shards.len()),
+        Part::Released { shards, .. } => format!("released {} shards", shards.len()),
+        Part::Offer { of, report } => format!("offer of {:?}: {}{}", of.incarnation, tell_report(report), is_last(report.last)),
+        Part::Offered { chunk } => format!("offered {chunk}"),
+        Part::Holding => "we hold variables".into(),
+    }
+}
+
+fn tell_report(variable::Report { chunk, shards, copies, .. }: &variable::Report) -> String {
+    let records: usize = shards.iter().map(|held| held.records.len()).sum();
+    format!("{chunk}: {} shards, {records} records, {} copies", shards.len(), copies.len())
+}
+
+fn tell_state(variable::State { version, value }: &variable::State) -> String {
+    match value {
+        Some(value) => format!("{:?} in {version}", value.bytes),
+        None => format!("nothing in {version}"),
+    }
+}
+
+fn tell_action(action: &variable::Action) -> String {
+    use variable::Action;
+    match action {
+        Action::Create(value) => format!("create {value:?}"),
+        Action::Set(value) => format!("set {value:?}"),
+        Action::Replace { expected, value } => format!("set {value:?} if {expected}"),
+        Action::Swap(value) => format!("swap {value:?}"),
+        Action::Add { delta, .. } => format!("add {delta}"),
+        Action::Delete => "delete".into(),
+        Action::Reset => "reset".into(),
+    }
 }
 
 fn words_of_variable(event: &variable::Event) -> Option<String> {
@@ -364,8 +429,8 @@ fn words_of_variable(event: &variable::Event) -> Option<String> {
         Event::Withdrawn { name } => format!("may not read {name} any more"),
         Event::Lost { name } => format!("finds {name} lost"),
         Event::Done { ticket, result } => format!("tells task {}: {result:?}", ticket.0),
-        Event::Orphaned { shard, since } => format!("finds shard {} orphaned since epoch {}", shard.0, since.0),
-        Event::Active { .. } | Event::Committed { .. } => return None,
+        Event::Reset { shard } => format!("begins shard {} anew", shard.0),
+        Event::Orphaned { .. } | Event::Active { .. } | Event::Committed { .. } => return None,
         Event::Ignored { from, reason } => format!("ignores {}: {reason:?}", short(from.node)),
     })
 }

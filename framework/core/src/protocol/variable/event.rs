@@ -38,6 +38,11 @@ pub enum Event {
         /// Those who had it in this view are gone.
         since: Epoch,
     },
+    /// This node is home of a shard that was orphaned, and begins it anew, with nothing in it.
+    Reset {
+        /// Which.
+        shard: Shard,
+    },
     /// This node is home of a shard, and serves it from now on.
     Active {
         /// Which.

@@ -239,6 +239,7 @@ impl Machine {
                 self.note_offered(of, from, held);
             }
             if report.last {
+                out.reached("variable: an earlier life offers what it has kept");
                 self.consider_offers(out);
             }
         }

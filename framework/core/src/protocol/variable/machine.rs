@@ -217,6 +217,20 @@ impl Machine {
         })
     }
 
+    /// Whether this node is the first home of this variable, and serves its shard.
+    #[must_use]
+    pub fn serves(&self, name: &Name) -> bool {
+        let homing = self.homing.get(&self.here.shard(name));
+        homing.is_some_and(|homing| homing.phase == Phase::Active)
+    }
+
+    /// What this node keeps of a variable.
+    #[must_use]
+    pub fn kept(&self, name: &Name) -> Option<&State> {
+        let store = self.stores.get(&self.here.shard(name))?;
+        store.records.get(name).map(|record| &record.state)
+    }
+
     /// The operations without an answer: those that were said to somebody, and those that were not.
     #[must_use]
     pub fn unfinished(&self) -> (Vec<Ticket>, Vec<(Name, Ticket, Operation)>) {
@@ -352,7 +366,7 @@ impl Machine {
             Part::Invalidated { name, version } => {
                 (self.hear_invalidated(seat, &name, version, out), Ignored::NotAsked)
             }
-            Part::Store { name, record } => (self.hear_store(seat, name, record), Ignored::NotHome),
+            Part::Store { name, record } => (self.hear_store(seat, name, record, out), Ignored::NotHome),
             Part::Stored { name, version } => (self.hear_stored(seat, &name, version, out), Ignored::NotAsked),
             Part::Report(report) => (self.hear_report(seat, report, out), Ignored::NotAsked),
             Part::Reported { chunk } => (self.hear_reported(seat, chunk), Ignored::NotAsked),
@@ -477,6 +491,10 @@ impl Machine {
             self.stores.retain(|shard, _| own.contains(shard));
         }
         self.count_homes();
+        // Who becomes home and does not have it yet has to say so later: else nobody knows that it did not serve it.
+        for (shard, _) in self.here.own_shards() {
+            self.stores.entry(shard).or_default();
+        }
         self.keep_copies(|shard| homes_before.get(&shard).copied(), survives && !orphaned, out);
         self.prepare_reports();
         self.prepare_offers();

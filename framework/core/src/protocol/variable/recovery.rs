@@ -271,6 +271,8 @@ impl Machine {
         homing.missing.clear();
         homing.phase = Phase::Pulling;
         self.to_recover.insert((false, shard));
+        out.reached("variable: an orphaned shard begins anew");
+        out.emit(Event::Reset { shard });
         self.work(out);
     }
 
@@ -347,6 +349,7 @@ impl Machine {
         for (name, record) in records {
             let wanted = homing.missing.get(&name).is_some_and(|(version, _)| *version == record.state.version);
             if wanted {
+                out.reached("variable: a record that is brought from elsewhere");
                 homing.missing.remove(&name);
                 homing.pulled.insert(name, record);
                 news = true;
@@ -465,6 +468,7 @@ impl Machine {
             self.finish(shard, out);
             self.work(out);
         } else {
+            out.reached("variable: a shard goes in several pieces");
             progress.chunk += 1;
             progress.after = progress.upto.take();
             self.fill(shard, from, 0);
@@ -521,7 +525,7 @@ impl Machine {
     }
 
     /// Another home is told of a version that is being written. It is acknowledged in any case.
-    pub(super) fn hear_store(&mut self, from: u16, name: Name, mut record: Record) -> bool {
+    pub(super) fn hear_store(&mut self, from: u16, name: Name, mut record: Record, out: &mut Outbox) -> bool {
         let shard = self.here.shard(&name);
         if self.here.home(shard) != from || !self.here.homes(shard).contains(&self.here.seat()) {
             return false;
@@ -538,6 +542,8 @@ impl Machine {
                 note_recent(&mut record.recent, &fresh);
             }
             *known = record;
+        } else {
+            out.reached("variable: a version that is stored already");
         }
         self.holding |= known.state.value.is_some();
         self.here.post(from, Part::Stored { name, version });
@@ -566,6 +572,7 @@ impl Machine {
         for at in had {
             let home = self.here.homes(shard).contains(&at.seat);
             if at.estate || !home {
+                out.reached("variable: who has kept what is not its own may forget it");
                 self.release(shard, at);
             }
         }

@@ -175,6 +175,7 @@ impl Machine {
                     return;
                 }
                 if !(active || orphaned) || !self.here.answers() {
+                    out.reached("variable: a version that waits for the membership");
                     self.blocked.insert(name.clone());
                     return;
                 }
@@ -198,7 +199,7 @@ impl Machine {
                 }
                 return;
             }
-            self.write(shard, name, orphaned);
+            self.write(shard, name, orphaned, out);
         }
     }
 
@@ -240,7 +241,7 @@ impl Machine {
 
     /// The whole queue becomes one version. Each batch is looked at when it is done, not when it comes: so a repetition that
     /// stands behind its original is known as that.
-    fn write(&mut self, shard: Shard, name: &Name, orphaned: bool) {
+    fn write(&mut self, shard: Shard, name: &Name, orphaned: bool, out: &mut Outbox) {
         let queue = self.slots.get_mut(name).map(|slot| core::mem::take(&mut slot.queue)).unwrap_or_default();
         let (version, bugs) = (self.next_version(shard), self.here.config.bugs);
         let before = self.state(shard, name);
@@ -260,8 +261,11 @@ impl Machine {
                 },
             };
             match known {
-                Known::Older => continue,
-                Known::Answered => {}
+                Known::Older => {
+                    out.reached("variable: a batch that is older than one that is known");
+                    continue;
+                }
+                Known::Answered => out.reached("variable: a batch that was done is said again"),
                 Known::Not => {
                     let outcomes = asked.operations.iter().map(|operation| {
                         let lost = || Outcome::Refused(Refusal::Lost);

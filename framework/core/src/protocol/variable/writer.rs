@@ -45,6 +45,7 @@ impl Machine {
         let Some(writer) = self.writers.get_mut(name) else { return false };
         let Some(at) = writer.next.iter().position(|(it, _)| *it == ticket) else { return false };
         writer.next.remove(at);
+        out.reached("variable: an operation is taken back before it is said");
         out.emit(Event::Done { ticket, result: Err(Unanswered::Canceled) });
         true
     }

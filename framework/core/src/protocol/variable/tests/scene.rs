@@ -474,7 +474,7 @@ impl Scene {
     pub(super) fn is_quiet(&self) -> bool {
         let mut alive = self.nodes.iter().filter(|node| !node.dead);
         alive.all(|node| {
-            node.machine.unanswered().next().is_none() && node.machine.slots.values().all(|slot| slot.pending.is_none())
+            node.machine.writers.is_empty() && node.machine.slots.values().all(|slot| slot.pending.is_none())
         })
     }
 }
