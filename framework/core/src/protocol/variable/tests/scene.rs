@@ -12,7 +12,7 @@ use super::super::{
 };
 use crate::{
     protocol::{
-        bugs::{Bug, Bugs},
+        bugs::Bug,
         contract::{Effect, Outbox, Protocol, ViewChange},
         home::Shard,
         service::Service,
@@ -137,9 +137,10 @@ impl Scene {
     }
 
     /// From here on the rule is broken.
-    pub(super) fn plant(&mut self, bugs: Bugs) {
-        self.config.bugs = bugs;
-        self.nodes.iter_mut().for_each(|node| node.machine.here.config.bugs = bugs);
+    #[cfg(feature = "bugs")]
+    fn plant(&mut self, bug: Bug) {
+        self.config.bugs = crate::protocol::bugs::Bugs::plant(bug);
+        self.nodes.iter_mut().for_each(|node| node.machine.here.config.bugs = self.config.bugs);
     }
 
     /// A new node, which is alone; also a later life of one that was.
@@ -485,7 +486,7 @@ pub(super) fn rests_on(bug: Bug, members: usize, play: impl Fn(&mut Scene) -> bo
     #[cfg(feature = "bugs")]
     {
         let mut scene = Scene::new(members);
-        scene.plant(Bugs::plant(bug));
+        scene.plant(bug);
         assert!(!play(&mut scene), "{bug:?}");
     }
     #[cfg(not(feature = "bugs"))]

@@ -104,7 +104,7 @@ impl Walk {
         let (node, name) = (self.alive(), 1 + self.below(2));
         let name = self.names[name].clone();
         let value = || [7][..].into();
-        let expected = self.newest.get(&name).map_or(Version::default(), |(version, _)| *version);
+        let expected = self.newest.get(&name).map_or_else(Version::default, |(version, _)| *version);
         let action = match self.below(6) {
             0 | 1 => Action::Create(value()),
             2 => Action::Delete,
