@@ -317,7 +317,7 @@ impl VariableHost {
     /// A value that nobody writes a second time. Sums stay below the next one.
     const fn next_value(&mut self) -> i64 {
         self.last_value += 1;
-        self.brand | self.last_value << 20
+        self.brand | self.last_value << SUM_BITS
     }
 
     fn begin(&mut self, now: Time, task: Task, out: &mut Outbox<Wish>) {
@@ -655,6 +655,8 @@ fn name_of(text: &str) -> Name {
     Name::new(text).expect("letters and numbers are a name")
 }
 
+/// What is added to a value stays below so many bits.
+pub(super) const SUM_BITS: u32 = 20;
 /// Of all values.
 const KIND: u64 = 7;
 /// So many variables there are at most of those that are made at once.

@@ -14,9 +14,9 @@ use guthi_core::{
     wire::{id::Member, name::Name},
 };
 
-use super::host::{Said, VariableHost, is_bulk};
+use super::host::{SUM_BITS, Said, VariableHost, is_bulk};
 use crate::{
-    history::{self, Answer, Call, Client, Moment, Operation, Reply, Verdict},
+    history::{self, Answer, Call, Client, Expected, Moment, Operation, Reply, Verdict},
     scenario::Violation,
     world::{World, short},
 };
@@ -223,6 +223,7 @@ impl Ledger {
             }
         }
         operations.sort_by_key(|operation| operation.start);
+        leave_out_the_unseen(&mut operations);
         let model = history::Variable::default();
         match history::search(&model, &operations, STEPS_MAX) {
             Verdict::Linearizable { .. } => Ok(()),
@@ -235,6 +236,8 @@ impl Ledger {
                 let count = operations.len();
                 let pending = operations.iter().filter(|operation| operation.is_pending()).count();
                 let what = format!("{count} operations, {pending} without an answer");
+                let open = operations.iter().filter(|operation| operation.is_pending()).map(|it| it.op);
+                world.note(|| format!("without an answer: {:?}", open.collect::<Vec<_>>()));
                 Err(Violation::new(format!("D9: nobody knows of {name} after {steps} steps, {what}")))
             }
         }
@@ -243,5 +246,38 @@ impl Ledger {
     const fn moment(&mut self, now: Time) -> Moment {
         self.events += 1;
         Moment { time: now.as_nanos(), position: self.events }
+    }
+}
+
+/// What nobody has an answer of, and nobody has seen, can only have kept others from comparing: without both of them a history
+/// has an order if it had one with them, and an order is found sooner. What makes a variable, or removes it, or adds to it stays.
+fn leave_out_the_unseen(operations: &mut Vec<Operation<Call, Reply>>) {
+    let base = |value: i64| value >> SUM_BITS;
+    let seen = operations.iter().flat_map(|it| {
+        let told = match it.ret().map(|reply| reply.answer) {
+            Some(Answer::Value(value)) => value,
+            _ => None,
+        };
+        let compared = match it.op {
+            Call::CompareAndSet { expected: Expected::Value(value), .. } => value,
+            _ => None,
+        };
+        [told, compared].into_iter().flatten().map(base)
+    });
+    let seen = seen.collect::<BTreeSet<_>>();
+    let before = operations.len();
+    operations.retain(|it| {
+        let writes = match it.op {
+            Call::Set(new) | Call::Swap(new) => Some(new),
+            Call::CompareAndSet { expected: Expected::Value(Some(_)), new } => Some(new),
+            _ => None,
+        };
+        !(it.is_pending() && writes.is_some_and(|new| !seen.contains(&base(new))))
+    });
+    if operations.len() < before {
+        operations.retain(|it| {
+            let refused = it.ret().is_some_and(|reply| reply.answer == Answer::Stored(false));
+            !(refused && matches!(it.op, Call::CompareAndSet { expected: Expected::Value(Some(_)), .. }))
+        });
     }
 }
