@@ -139,6 +139,8 @@ impl Machine {
             machine.homing.values_mut().for_each(|homing| homing.phase = Phase::Active);
             machine.recovering = true;
         }
+        // Who was taken in some views ago counts as one who has something to report.
+        machine.prepare_reports();
         machine
     }
 
