@@ -700,10 +700,7 @@ impl Taking<'_> {
                 self.step(|machine, out| machine.receive(NOW, member(letter.from), message, out))
             }
             Input::Begin => self.begin(),
-            Input::Forget => {
-                self.node.machine.as_ref()?.readable().next()?;
-                self.command(Command::Forget { name })
-            }
+            Input::Forget => self.command(Command::Forget { name }),
             Input::Proceed => {
                 self.node.machine.as_ref().filter(|machine| machine.is_blocked())?;
                 self.command(Command::Proceed)
@@ -726,7 +723,7 @@ impl Taking<'_> {
             let config = self.course.config(model.config());
             self.node.machine = Some(Machine::new(member(self.me), config, view));
             self.node.leased = self.service.until.is_some();
-            return Some(());
+            return self.step(|machine, out| machine.wake(NOW, out));
         }
         self.command(Command::Install { view, orphaned: false })
     }

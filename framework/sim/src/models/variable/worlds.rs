@@ -71,7 +71,8 @@ impl Allowance {
 
 /// A way in which a world begins: its homes in each view, the changes between them, and the tasks of each node.
 struct Begin {
-    changes: &'static [Change],
+    members: u8,
+    changes: Vec<Change>,
     homes: &'static [&'static [u8]],
     tasks: &'static [&'static [Task]],
     left: Allowance,
@@ -98,47 +99,105 @@ impl Worlds {
 
     /// The ways in which the world may begin.
     pub(super) fn initial(self, scope: Scope, config: Config) -> Vec<State> {
-        let begin = |Begin { changes, homes, tasks, left }| {
-            let (before, course) = course(changes, homes, tasks);
+        let begin = |Begin { members, changes, homes, tasks, left }| {
+            let (before, course) = course(members, &changes, homes, tasks);
             State::new(course, &before, config, left)
         };
         self.beginnings(scope).into_iter().map(begin).collect()
     }
 
     fn beginnings(self, scope: Scope) -> Vec<Begin> {
-        use Change::{Cut, Renew, Retire};
+        use Change::{Admit, Cut, Renew, Retire};
         use Task::{Add, Read, Replace};
         let long = scope == Scope::Long;
         let none = Allowance::NONE;
+        let fatal = Allowance { crashes: 1, ..none };
+        let begin = |members, changes, homes, tasks, left| Begin { members, changes, homes, tasks, left };
+        let mut all = Vec::new();
         match self {
             Self::Calm => {
-                let calm = |tasks, left| Begin { changes: &[], homes: &[&[0, 1]], tasks, left };
-                let mut all = vec![
-                    calm(&[&[], &[Add, Read], &[Add, Read]], none),
-                ];
+                let calm = |tasks, left| begin(3, vec![], &[&[0, 1]], tasks, left);
+                all.extend([
+                    calm(&[&[], &[Read, Add], &[Add]], none),
+                    calm(&[&[Add], &[Read], &[Read, Replace]], none),
+                    calm(&[&[Read, Add], &[], &[Read, Add]], none),
+                    calm(&[&[Add], &[Add], &[Add, Add]], none),
+                    calm(&[&[], &[Add], &[Read, Add, Read]], Allowance { forgets: 1, ..none }),
+                    calm(&[&[Add], &[], &[Read, Read]], Allowance { lapses: 2, ..none }),
+                    calm(&[&[Add], &[Add], &[Read, Add, Read]], none),
+                ]);
                 if long {
-                    all.extend([]);
+                    all.push(calm(&[&[Read], &[Read, Add], &[Read, Replace, Read]], none));
                 }
-                all
             }
-            Self::Stay | Self::Move | Self::Back => vec![],
+            Self::Stay => {
+                let cut = |node, homes, tasks, left| begin(3, vec![Cut(member(node))], homes, tasks, left);
+                all.extend([
+                    cut(2, &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Read]], none),
+                    cut(1, &[&[0, 1], &[0, 2]], &[&[Read], &[], &[Add]], fatal),
+                    begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Read]], none),
+                    begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read], &[Read, Replace]], none),
+                ]);
+                if long {
+                    all.push(begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read, Add], &[Read, Add]], none));
+                }
+            }
+            Self::Move => {
+                let cut = |tasks, left| begin(3, vec![Cut(member(0))], &[&[0, 1], &[1, 2]], tasks, left);
+                let retire = |tasks, left| begin(3, vec![Retire(member(0))], &[&[0, 1], &[1, 2]], tasks, left);
+                all.extend([
+                    cut(&[&[Read], &[], &[Add, Read]], none),
+                    cut(&[&[], &[Add], &[Add]], fatal),
+                    retire(&[&[Read], &[], &[Add]], none),
+                    retire(&[&[], &[Read], &[Read, Replace]], none),
+                ]);
+                if long {
+                    all.push(retire(&[&[Read], &[Add], &[Add, Read]], none));
+                }
+            }
+            Self::Back => {
+                let admit = Admit(member(2), Epoch(1));
+                let dead = Cut(member(0));
+                all.extend([
+                    begin(2, vec![admit, Cut(member(2))], &[&[0, 1], &[2, 0], &[0, 1]], &[&[], &[Read, Add]], none),
+                    begin(2, vec![admit, dead], &[&[0, 1], &[2, 0], &[2, 1]], &[&[], &[Read]], fatal),
+                    begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[], &[Add]], fatal),
+                    begin(3, vec![Retire(member(0)), Cut(member(1))], &[&[0, 1], &[1, 2], &[2]], &[&[], &[], &[Add]], none),
+                    begin(
+                        2,
+                        vec![admit, Retire(member(2)), dead],
+                        &[&[0, 1], &[2, 0], &[0, 1], &[1]],
+                        &[&[], &[Add]],
+                        none,
+                    ),
+                ]);
+                if long {
+                    all.push(begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[Read], &[Add, Read]], fatal));
+                }
+            }
         }
+        all
     }
 
     pub(super) fn sometimes(self) -> Vec<&'static str> {
         match self {
-            Self::Calm => vec![TOGETHER],
+            Self::Calm => vec![TOGETHER, CHANGED],
             Self::Stay | Self::Move => vec![ACTIVE],
             Self::Back => vec![ACTIVE, JUMPED],
         }
     }
 }
 
-/// A first view of three members, with those before it; one change to each view after it; and a shard with these homes.
-fn course(changes: &[Change], homes: &[&[u8]], tasks: &[&'static [Task]]) -> (Vec<View>, Course) {
+/// A first view of so many members, with those before it; one change to each view after it; and a shard with these homes.
+fn course(
+    members: u8,
+    changes: &[Change],
+    homes: &[&[u8]],
+    tasks: &[&'static [Task]],
+) -> (Vec<View>, Course) {
     let mut before = vec![View::born(At { lineage: Lineage([1; 16]), epoch: Epoch(1) }, member(0))];
-    for change in [Change::Admit(member(1), Epoch(1)), Change::Admit(member(2), Epoch(1))] {
-        before.extend(before.last().map(|view| view.successor(&[change])));
+    for node in 1..members {
+        before.push(before[before.len() - 1].successor(&[Change::Admit(member(node), Epoch(1))]));
     }
     // One more view, so that all have come in before it.
     let mut views = vec![before[before.len() - 1].successor(&[Change::Renew])];
