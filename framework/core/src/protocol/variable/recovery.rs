@@ -403,7 +403,7 @@ impl Machine {
             let (current, stale): (Vec<_>, Vec<_>) =
                 holders.into_iter().partition(|(_, copy)| *copy == version || spared);
             let slot = self.slots.entry(name.clone()).or_default();
-            slot.copies.extend(current.into_iter().map(|(seat, _)| seat));
+            slot.copies.extend(current.into_iter().map(|(seat, _)| (seat, 0)));
             if !stale.is_empty() {
                 out.reached("variable: a copy is older than what came back");
                 slot.pending = Some(Pending::stale(version, stale.into_iter().map(|(seat, _)| seat).collect()));

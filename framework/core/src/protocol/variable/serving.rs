@@ -1,7 +1,7 @@
 //! What the first home of a variable does: it answers reads, and makes one version after the other of what is to be written.
 
 use alloc::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
@@ -17,8 +17,8 @@ use crate::{
 /// What is under way with a variable at its first home. There is none where nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
-    /// Who has a copy, perhaps; this node is never among them.
-    pub(super) copies: BTreeSet<u16>,
+    /// Who has a copy, perhaps, and under which number it got it, if that was in this view; this node is never among them.
+    pub(super) copies: BTreeMap<u16, u64>,
     /// The version that is being written.
     pub(super) pending: Option<Pending>,
     /// What is to be written after it, as one version.
@@ -204,14 +204,15 @@ impl Machine {
 
     fn answer_read(&mut self, shard: Shard, name: &Name, seat: u16, nonce: u64) {
         let state = self.state(shard, name);
-        self.note_copy(name, seat);
+        self.note_copy(name, seat, nonce);
         self.here.post(seat, Part::Data { name: name.clone(), nonce, state: Some(state) });
     }
 
     /// From here on that member has a copy, perhaps.
-    fn note_copy(&mut self, name: &Name, seat: u16) {
+    fn note_copy(&mut self, name: &Name, seat: u16, nonce: u64) {
         if seat != self.here.seat() {
-            self.slots.entry(name.clone()).or_default().copies.insert(seat);
+            let known = self.slots.entry(name.clone()).or_default().copies.entry(seat).or_default();
+            *known = nonce.max(*known);
         }
     }
 
@@ -289,11 +290,14 @@ impl Machine {
         }
         if changed {
             note_recent(&mut record.recent, &fresh);
-            // Who wants a copy with the answer has given up its own.
-            let renewed = |seat: &u16| pending.answers.iter().any(|(by, _, nonce)| by == seat && nonce.is_some());
+            // Who wants a copy with the answer has given up its own; but not one that it got under a later number, or this one.
+            let renewed = |seat: u16, got: u64| {
+                pending.answers.iter().any(|(by, _, nonce)| *by == seat && nonce.is_some_and(|nonce| nonce > got))
+            };
             let forced = self.here.config.bugs.has(Bug::WriterCopyForced);
-            let copies = core::mem::take(&mut slot.copies);
-            pending.invalidations = copies.into_iter().filter(|seat| forced || !renewed(seat)).collect();
+            let copies = core::mem::take(&mut slot.copies).into_iter();
+            pending.invalidations =
+                copies.filter(|(seat, got)| forced || !renewed(*seat, *got)).map(|(seat, _)| seat).collect();
             pending.withdrawn = u32::try_from(pending.invalidations.len()).unwrap_or(u32::MAX);
             pending.stores = self.here.other_homes(shard).collect();
         } else {
@@ -353,8 +357,8 @@ impl Machine {
             let recent = recents.iter().chain(&vain).find(|it| it.by == by && it.number == number);
             let Some(outcomes) = recent.map(|recent| recent.outcomes.clone()) else { continue };
             let copy = nonce.map(|nonce| (nonce, state.clone()));
-            if copy.is_some() {
-                self.note_copy(name, seat);
+            if let Some(nonce) = nonce {
+                self.note_copy(name, seat, nonce);
             }
             let version = state.version;
             self.here.post(seat, Part::Wrote { name: name.clone(), number, outcomes, version, copy });
