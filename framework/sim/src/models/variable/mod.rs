@@ -9,8 +9,8 @@
 //! ends; and a view is active once the leases of all who were cut on the way to it have ended.
 //!
 //! **The tasks.** Each node has a list of tasks, and begins them in order, at any time. A task reads; or adds a number that is
-//! its own; or replaces what was read last by the same with its own number added, if nobody else has written. So each value
-//! tells which operations were done on it, and how often. A read ends once there is a copy and the lease holds.
+//! its own; or replaces what was read last by the same with its own number added, if nobody else has written; or removes the
+//! variable. So each value tells which operations were done on it, and how often. A read ends once there is a copy and the lease holds.
 //!
 //! **Time** stands still, as there. A message of a view that its reader has not installed yet waits outside.
 //!
@@ -44,8 +44,8 @@ use std::{cell::RefCell, rc::Rc};
 
 use guthi_core::protocol::{
     bugs::{Bug, Bugs},
-    variable::Config,
     service::Service,
+    variable::Config,
 };
 use rustc_hash::FxHashMap;
 
@@ -78,7 +78,16 @@ impl Variable {
     #[must_use]
     pub fn new(worlds: Worlds, scope: Scope) -> Self {
         let config = worlds.config();
-        Self { worlds, scope, planted: None, config, start: None, steps: RefCell::default(), late: RefCell::default(), awaited: RefCell::default() }
+        Self {
+            worlds,
+            scope,
+            planted: None,
+            config,
+            start: None,
+            steps: RefCell::default(),
+            late: RefCell::default(),
+            awaited: RefCell::default(),
+        }
     }
 
     /// The machines with a fault.

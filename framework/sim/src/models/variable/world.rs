@@ -7,8 +7,8 @@ use guthi_core::{
         service::Service,
         time::Time,
         variable::{
-            Action as Deed, Answer, Command, Config, Event, Machine, Message, Number, Operation, Outcome, Part, Refusal,
-            Ticket,
+            Action as Deed, Answer, Command, Config, Event, Machine, Message, Number, Operation, Outcome, Part,
+            Refusal, Ticket,
         },
         view::{At, Change, View},
     },
@@ -168,6 +168,9 @@ impl Course {
 }
 
 impl Ops {
+    /// There is no variable any more: that comes after all that was ever done with it.
+    pub(super) const GONE: Self = Self(u16::MAX as u32);
+
     /// Numbers count each operation apart, in two bits, so that what is done twice is seen.
     const fn number(self) -> u32 {
         let (mut number, mut place) = (0, 0);
@@ -195,7 +198,7 @@ impl Ops {
 
     /// What was done on a value.
     pub(super) fn of(state: &Known) -> Result<Self, String> {
-        let Some(value) = &state.value else { return Err("D4: there is no variable".to_owned()) };
+        let Some(value) = &state.value else { return Ok(Self::GONE) };
         Self::of_number(codec::decode(&value.bytes).map_err(|_| "D6: this is no number".to_owned())?)
     }
 
@@ -244,6 +247,11 @@ impl History {
             return Err("D4: what was seen is lost".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether it is known that there is no variable any more: then nobody remembers its version.
+    pub(super) fn is_over(&self) -> bool {
+        self.floor == Ops::GONE
     }
 
     fn begin(&mut self, node: u8, operation: Ops) {
@@ -313,9 +321,11 @@ impl State {
         let mut machines = Past::new(&course, before, course.config(config)).machines.into_iter();
         let nodes = (0..count).map(|_| Shared::new(Node::new(machines.next()))).collect();
         let course = Shared::new(course);
-        let mut state = Self { nodes, sent: Vec::new(), course, decided: 0, history: History::default(), left, rounds: None };
+        let mut state =
+            Self { nodes, sent: Vec::new(), course, decided: 0, history: History::default(), left, rounds: None };
         let machines = state.nodes.iter().filter_map(|node| node.machine.as_ref());
-        state.history.shown = machines.filter_map(|it| it.served(&state.course.name)).map(|it| it.version).max().unwrap_or_default();
+        state.history.shown =
+            machines.filter_map(|it| it.served(&state.course.name)).map(|it| it.version).max().unwrap_or_default();
         state
     }
 
@@ -465,7 +475,8 @@ impl State {
             let is_gone = |node: &u8| self.node(*node).dead || !self.course.has(view, *node);
             let gone = (0..self.nodes.len() as u8).filter(is_gone).count();
             if gone < usize::from(self.course.view(view).replicas) {
-                broken = broken.or_else(|| Some(format!("D5: n{at} has nobody who knows the shard, and {gone} are gone")));
+                broken =
+                    broken.or_else(|| Some(format!("D5: n{at} has nobody who knows the shard, and {gone} are gone")));
             }
         }
         let history = &mut self.history;
@@ -489,7 +500,8 @@ impl State {
         let ahead = to.machine.is_none() || letter.view > to.view;
         let wedged = to.wedged && letter.view == to.view;
         let by = &self.nodes[usize::from(letter.from)];
-        let matters = || !model.is_late(&self.course, to, letter) || (letter.view == to.view && model.is_awaited(by, letter));
+        let matters =
+            || !model.is_late(&self.course, to, letter) || (letter.view == to.view && model.is_awaited(by, letter));
         !to.dead && (ahead || (!wedged && matters()))
     }
 
@@ -744,6 +756,7 @@ impl Taking<'_> {
                 return self.command(Command::Read { name });
             }
             Task::Add => Deed::Add { number: Number::U32, delta: operation.number().into() },
+            Task::Delete => Deed::Delete,
             Task::Replace => {
                 let (expected, base) = self.node.read?;
                 self.node.comparing.push((operation, base));
@@ -757,7 +770,9 @@ impl Taking<'_> {
 
     /// A copy is read while the lease holds.
     fn finish_reading(&mut self) {
-        let Some(machine) = self.node.machine.as_ref().filter(|_| self.node.reading && self.node.leased) else { return };
+        let Some(machine) = self.node.machine.as_ref().filter(|_| self.node.reading && self.node.leased) else {
+            return;
+        };
         let Some((_, state)) = machine.readable().next() else { return };
         let version = state.version;
         match Ops::of(state) {
@@ -848,6 +863,8 @@ impl Taking<'_> {
         let came = match (&answer.outcome, base) {
             (Outcome::Sum(sum), None) => Ops::of_number(*sum as u32).map(|ops| Came::Done(operation, ops)),
             (Outcome::Done, Some(base)) => Ok(Came::Done(operation, base.with(operation))),
+            // There was no variable any more, or there is none from now on.
+            (Outcome::Done | Outcome::Refused(Refusal::NotFound), None) => Ok(Came::Done(operation, Ops::GONE)),
             (Outcome::Refused(Refusal::Changed), Some(_)) => {
                 self.step.met.push(CHANGED);
                 Ok(Came::Refused(operation))

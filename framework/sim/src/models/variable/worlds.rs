@@ -38,6 +38,8 @@ pub enum Task {
     Add,
     /// It replaces what was read last, if that is still there.
     Replace,
+    /// It removes the variable.
+    Delete,
 }
 
 /// How often each thing may still happen.
@@ -108,7 +110,7 @@ impl Worlds {
 
     fn beginnings(self, scope: Scope) -> Vec<Begin> {
         use Change::{Admit, Cut, Renew, Retire};
-        use Task::{Add, Read, Replace};
+        use Task::{Add, Delete, Read, Replace};
         let long = scope == Scope::Long;
         let none = Allowance::NONE;
         let fatal = Allowance { crashes: 1, ..none };
@@ -124,9 +126,10 @@ impl Worlds {
                     calm(&[&[Add], &[Add], &[Add, Add]], none),
                     calm(&[&[], &[Add], &[Read, Add, Read]], Allowance { forgets: 1, ..none }),
                     calm(&[&[Add], &[], &[Read, Read]], Allowance { lapses: 2, ..none }),
-                    calm(&[&[Add], &[Add], &[Read, Add, Read]], none),
+                    calm(&[&[Add], &[Add], &[Read, Add]], none),
                 ]);
                 if long {
+                    all.push(calm(&[&[Add], &[Add], &[Read, Add, Read]], none));
                     all.push(calm(&[&[Read], &[Read, Add], &[Read, Replace, Read]], none));
                 }
             }
@@ -137,6 +140,7 @@ impl Worlds {
                     cut(1, &[&[0, 1], &[0, 2]], &[&[Read], &[], &[Add]], fatal),
                     begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Read]], none),
                     begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read], &[Read, Replace]], none),
+                    begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Add]], none),
                 ]);
                 if long {
                     all.push(begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read, Add], &[Read, Add]], none));
@@ -150,6 +154,7 @@ impl Worlds {
                     cut(&[&[], &[Add], &[Add]], fatal),
                     retire(&[&[Read], &[], &[Add]], none),
                     retire(&[&[], &[Read], &[Read, Replace]], none),
+                    retire(&[&[], &[Read, Add], &[Add]], none),
                 ]);
                 if long {
                     all.push(retire(&[&[Read], &[Add], &[Add, Read]], none));
@@ -162,7 +167,13 @@ impl Worlds {
                     begin(2, vec![admit, Cut(member(2))], &[&[0, 1], &[2, 0], &[0, 1]], &[&[], &[Read, Add]], none),
                     begin(2, vec![admit, dead], &[&[0, 1], &[2, 0], &[2, 1]], &[&[], &[Read]], fatal),
                     begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[], &[Add]], fatal),
-                    begin(3, vec![Retire(member(0)), Cut(member(1))], &[&[0, 1], &[1, 2], &[2]], &[&[], &[], &[Add]], none),
+                    begin(
+                        3,
+                        vec![Retire(member(0)), Cut(member(1))],
+                        &[&[0, 1], &[1, 2], &[2]],
+                        &[&[], &[], &[Add]],
+                        none,
+                    ),
                     begin(
                         2,
                         vec![admit, Retire(member(2)), dead],
@@ -171,8 +182,15 @@ impl Worlds {
                         none,
                     ),
                 ]);
+                all.push(begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[], &[Add, Delete]], none));
                 if long {
-                    all.push(begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[Read], &[Add, Read]], fatal));
+                    all.push(begin(
+                        3,
+                        vec![Renew, dead],
+                        &[&[0, 1], &[0, 1], &[1, 2]],
+                        &[&[], &[Read], &[Add, Read]],
+                        fatal,
+                    ));
                 }
             }
         }
@@ -189,12 +207,7 @@ impl Worlds {
 }
 
 /// A first view of so many members, with those before it; one change to each view after it; and a shard with these homes.
-fn course(
-    members: u8,
-    changes: &[Change],
-    homes: &[&[u8]],
-    tasks: &[&'static [Task]],
-) -> (Vec<View>, Course) {
+fn course(members: u8, changes: &[Change], homes: &[&[u8]], tasks: &[&'static [Task]]) -> (Vec<View>, Course) {
     let mut before = vec![View::born(At { lineage: Lineage([1; 16]), epoch: Epoch(1) }, member(0))];
     for node in 1..members {
         before.push(before[before.len() - 1].successor(&[Change::Admit(member(node), Epoch(1))]));
