@@ -1,4 +1,4 @@
-//! The explorer on toys whose answers are known, and the small worlds of the catalog, the membership and the mutexes.
+//! The explorer on toys whose answers are known, and the small worlds of the catalog, the membership, the mutexes and the variables.
 
 use std::ops::ControlFlow;
 
@@ -10,6 +10,7 @@ use guthi_sim::{
         catalog::{Action, Allowance, Catalog, Worlds},
         membership::{self, Membership},
         mutex::{self, Mutex},
+        variable::{self, Variable},
     },
 };
 use stateright::Checker;
@@ -315,6 +316,70 @@ fn every_rule_of_the_mutexes_that_is_broken_is_noticed() {
 fn a_token_that_is_made_too_early_is_of_no_use() {
     let report = all(&Mutex::new(mutex::Worlds::Change, Scope::Fast).starting(1).planted(Bug::MadeTooEarly));
     assert!(report.counterexample().is_none(), "{}", report.verdict);
+}
+
+#[test]
+fn every_state_of_a_variable_in_one_view_keeps_the_rules() {
+    exhaust_all("variable-calm", CALM);
+}
+
+#[test]
+fn every_state_of_a_variable_whose_home_stays_keeps_the_rules() {
+    exhaust_all("variable-stay", STAY);
+}
+
+#[test]
+fn every_state_of_a_variable_whose_home_moves_keeps_the_rules() {
+    exhaust_all("variable-move", MOVE);
+}
+
+#[test]
+fn every_state_of_a_variable_whose_home_moves_back_keeps_the_rules() {
+    exhaust_all("variable-back", BACK);
+}
+
+/// How many different states there are.
+const CALM: u64 = 0;
+const STAY: u64 = 0;
+const MOVE: u64 = 0;
+const BACK: u64 = 0;
+
+fn exhaust_all(name: &str, states: u64) {
+    let model = Named::find(name).expect("it is in the list");
+    let report = model.explore(Scope::Fast, None, &Bounds::default(), &mut |_| ControlFlow::Continue(()));
+    let found = report.counterexample().map(ToString::to_string).unwrap_or_default();
+    assert!(matches!(report.verdict, Verdict::Exhausted), "{} {:?}\n{found}", report.verdict, report.unmet);
+    assert_eq!(report.counts.unique, states, "{name}");
+}
+
+/// A rule of the variables that is broken, a world and how it begins, what is noticed, and how many actions that takes.
+const FORGOTTEN: [(Bug, variable::Worlds, usize, &str, usize); 13] = {
+    use variable::Worlds::{Back, Calm, Move, Stay};
+    [
+        (Bug::FloorIgnored, Calm, 1, "D3", 5),
+        (Bug::OperationNumberIgnored, Calm, 0, "D8", 1),
+        (Bug::WriterCopyForced, Calm, 1, "D3", 12),
+        (Bug::VariableReportsUnwanted, Stay, 0, "D3", 5),
+        (Bug::StaleCopySpared, Stay, 0, "D3", 6),
+        (Bug::RecentAtHomeOnly, Stay, 1, "D8", 4),
+        (Bug::AnsweredBeforeStored, Move, 1, "D4", 4),
+        (Bug::ServedTooEarly, Move, 0, "D3", 13),
+        (Bug::LastStoreWins, Move, 1, "D4", 9),
+        (Bug::RecordsDroppedEarly, Back, 1, "D5", 3),
+        (Bug::FillTakenTwice, Back, 2, "D4", 14),
+        (Bug::FullIgnored, Back, 4, "D4", 20),
+        (Bug::OldWriteTaken, Back, 5, "D4", 0),
+    ]
+};
+
+#[test]
+fn every_rule_of_the_variables_that_is_broken_is_noticed() {
+    let noticed = FORGOTTEN.map(|(bug, worlds, start, ..)| {
+        let report = all(&Variable::new(worlds, Scope::Fast).starting(start).planted(bug));
+        let found = report.counterexample().unwrap_or_else(|| panic!("{bug:?} was not noticed: {}", report.verdict));
+        (bug, found.broken[..2].to_owned(), found.path.len())
+    });
+    assert_eq!(noticed, FORGOTTEN.map(|(bug, _, _, broken, actions)| (bug, broken.to_owned(), actions)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod membership;
 pub mod mutex;
+pub mod variable;
 
 use std::ops::ControlFlow;
 
@@ -14,6 +15,7 @@ use crate::explore::{Bounds, Counts, Report, explore};
 use catalog::Catalog;
 use membership::Membership;
 use mutex::Mutex;
+use variable::Variable;
 
 /// How much may happen in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +41,11 @@ enum Worlds {
     Catalog(catalog::Worlds),
     Membership(membership::Worlds),
     Mutex(mutex::Worlds),
+    Variable(variable::Worlds),
 }
 
 /// All models, in the order in which they are listed.
-pub const ALL: [Named; 11] = [
+pub const ALL: [Named; 15] = [
     catalog("catalog", catalog::Worlds::Pair),
     catalog("catalog-lives", catalog::Worlds::Lives),
     catalog("catalog-three", catalog::Worlds::Three),
@@ -54,6 +57,10 @@ pub const ALL: [Named; 11] = [
     mutex("mutex-view", mutex::Worlds::View),
     mutex("mutex-change", mutex::Worlds::Change),
     mutex("mutex-homes", mutex::Worlds::Homes),
+    variable("variable-calm", variable::Worlds::Calm),
+    variable("variable-stay", variable::Worlds::Stay),
+    variable("variable-move", variable::Worlds::Move),
+    variable("variable-back", variable::Worlds::Back),
 ];
 
 const fn catalog(name: &'static str, worlds: catalog::Worlds) -> Named {
@@ -66,6 +73,10 @@ const fn membership(name: &'static str, worlds: membership::Worlds) -> Named {
 
 const fn mutex(name: &'static str, worlds: mutex::Worlds) -> Named {
     Named { name, about: worlds.about(), worlds: Worlds::Mutex(worlds) }
+}
+
+const fn variable(name: &'static str, worlds: variable::Worlds) -> Named {
+    Named { name, about: worlds.about(), worlds: Worlds::Variable(worlds) }
 }
 
 impl Named {
@@ -95,6 +106,10 @@ impl Named {
             Worlds::Mutex(worlds) => {
                 let model = Mutex::new(worlds, scope);
                 explore(&bug.into_iter().fold(model, Mutex::planted), bounds, watch)
+            }
+            Worlds::Variable(worlds) => {
+                let model = Variable::new(worlds, scope);
+                explore(&bug.into_iter().fold(model, Variable::planted), bounds, watch)
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What waits for an answer. If it has one, or if something else is asked in its place, nothing is said again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Asking {
     /// For a copy, under this number.
     Read(Name, u64),

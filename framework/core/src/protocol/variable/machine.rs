@@ -139,6 +139,8 @@ impl Machine {
             machine.homing.values_mut().for_each(|homing| homing.phase = Phase::Active);
             machine.recovering = true;
         }
+        // Who was taken in some views ago counts as one who has something to report.
+        machine.prepare_reports();
         machine
     }
 
@@ -395,45 +397,38 @@ impl Machine {
 
     /// Says again what waits for an answer still, and forgets what has one.
     fn say_again(&mut self, level: usize, asking: Asking) {
+        if !self.is_asking(&asking) {
+            return;
+        }
         match asking {
-            Asking::Read(name, nonce) => {
-                if self.awaits(&name, nonce) && !self.is_brought_by_a_write(&name, nonce) {
-                    self.say_read(name, nonce, level);
-                }
-            }
+            Asking::Read(name, nonce) => self.say_read(name, nonce, level),
+            Asking::Write(name, _) => self.say_write(name, level),
+            Asking::Commit(name, _) => self.say_commit(&name, None, level),
+            Asking::Report(seat, _) => self.say_report(seat, level),
+            Asking::Offer(seat, _) => self.say_offer(seat, level),
+            Asking::Pull(shard, _) => self.say_pull(shard, level),
+            Asking::Fill(shard, seat, _) => self.fill(shard, seat, level),
+            Asking::Release(seat, estate) => self.say_release(seat, estate, level),
+        }
+    }
+
+    /// Whether it has no answer yet.
+    pub(super) fn is_asking(&self, asking: &Asking) -> bool {
+        match asking {
+            Asking::Read(name, nonce) => self.awaits(name, *nonce) && !self.is_brought_by_a_write(name, *nonce),
             Asking::Write(name, number) => {
-                let sealed = self.writers.get(&name).and_then(|writer| writer.sealed.as_ref());
-                if sealed.is_some_and(|batch| batch.number == number) {
-                    self.say_write(name, level);
-                }
+                let sealed = self.writers.get(name).and_then(|writer| writer.sealed.as_ref());
+                sealed.is_some_and(|batch| batch.number == *number)
             }
             Asking::Commit(name, version) => {
-                let pending = self.slots.get(&name).and_then(|slot| slot.pending.as_ref());
-                if pending.is_some_and(|pending| pending.version == version) {
-                    self.say_commit(&name, None, level);
-                }
+                let pending = self.slots.get(name).and_then(|slot| slot.pending.as_ref());
+                pending.is_some_and(|pending| pending.version == *version)
             }
-            Asking::Report(seat, chunk) => {
-                if self.is_reporting(seat, chunk) {
-                    self.say_report(seat, level);
-                }
-            }
-            Asking::Offer(seat, chunk) => {
-                if self.is_offering(seat, chunk) {
-                    self.say_offer(seat, level);
-                }
-            }
-            Asking::Pull(shard, missing) => {
-                if self.is_missing(shard, missing) {
-                    self.say_pull(shard, level);
-                }
-            }
-            Asking::Fill(shard, seat, chunk) => {
-                if self.is_filling(shard, seat, chunk) {
-                    self.fill(shard, seat, level);
-                }
-            }
-            Asking::Release(seat, estate) => self.say_release(seat, estate, level),
+            Asking::Report(seat, chunk) => self.is_reporting(*seat, *chunk),
+            Asking::Offer(seat, chunk) => self.is_offering(*seat, *chunk),
+            Asking::Pull(shard, missing) => self.is_missing(*shard, *missing),
+            Asking::Fill(shard, seat, chunk) => self.is_filling(*shard, *seat, *chunk),
+            Asking::Release(seat, estate) => self.releasing.contains_key(&(*seat, *estate)),
         }
     }
 

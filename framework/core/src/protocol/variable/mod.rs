@@ -6,6 +6,8 @@ mod command;
 mod config;
 mod copies;
 mod event;
+#[cfg(feature = "simulation")]
+mod explored;
 mod handover;
 mod here;
 mod invariant;

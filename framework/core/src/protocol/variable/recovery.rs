@@ -42,10 +42,10 @@ pub(super) struct Homing {
     /// The newest versions that are left.
     best: BTreeMap<Name, Version>,
     /// Those that are not here, and who has them.
-    missing: BTreeMap<Name, (Version, Source)>,
+    pub(super) missing: BTreeMap<Name, (Version, Source)>,
     pulled: BTreeMap<Name, Record>,
     /// How far the other homes are.
-    fills: BTreeMap<u16, Progress>,
+    pub(super) fills: BTreeMap<u16, Progress>,
     /// Variables that somebody waits for.
     waiting: BTreeSet<Name>,
     /// Of the last version in this view.
@@ -71,8 +71,8 @@ pub(super) enum Phase {
 
 /// Who has something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Source {
-    seat: u16,
+pub(super) struct Source {
+    pub(super) seat: u16,
     /// What its earlier life has had.
     estate: bool,
 }
@@ -89,8 +89,8 @@ struct Had {
 
 /// How far another home is with the pieces of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Progress {
-    chunk: u32,
+pub(super) struct Progress {
+    pub(super) chunk: u32,
     /// It has all up to this name.
     after: Option<Name>,
     /// And with this piece all up to this one.

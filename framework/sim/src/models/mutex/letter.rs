@@ -64,10 +64,10 @@ fn token_words(token: &Token) -> String {
     format!("fence {}, served {:?}, queue {:?}{died}", token.fence, token.served, token.queue)
 }
 
-pub(super) const fn member(node: u8) -> Member {
+pub(in crate::models) const fn member(node: u8) -> Member {
     Member { node: NodeId([node; 32]), incarnation: Incarnation(1) }
 }
 
-pub(super) const fn number(member: Member) -> u8 {
+pub(in crate::models) const fn number(member: Member) -> u8 {
     member.node.0[0]
 }

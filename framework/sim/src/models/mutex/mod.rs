@@ -39,7 +39,7 @@
 //! made before its view is active is of no use, since no guard is granted then either.
 
 mod action;
-mod letter;
+pub(super) mod letter;
 mod rules;
 mod world;
 mod worlds;
