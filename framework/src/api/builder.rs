@@ -472,10 +472,12 @@ impl Plan {
             Ok(presence) => presence,
             Err(error) => return drop(started.send(Err(error))),
         };
+        let rescue_dir = self.directory.as_ref().map(|directory| directory.root().to_owned());
         let processes = self.directory.filter(|_| self.quorum == Quorum::Any);
         let setup = Setup {
             network,
             presence,
+            rescue_dir,
             processes: processes.map(|directory| Processes::new(directory, me.node)),
             credentials: self.credentials,
             executor: self.executor,

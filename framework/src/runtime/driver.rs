@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -131,6 +132,8 @@ pub(crate) struct Setup {
     /// This process's file in the runtime directory, and those of the others: to prove that they are dead.
     pub(crate) presence: Option<Presence>,
     pub(crate) processes: Option<Processes>,
+    /// Where rescue files are written to; the temporary directory, if nowhere else.
+    pub(crate) rescue_dir: Option<PathBuf>,
     pub(crate) fetch_peers: bool,
     /// Addresses to be joined at which nobody has answered yet.
     pub(crate) join: Vec<Address>,

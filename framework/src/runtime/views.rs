@@ -32,6 +32,8 @@ pub(super) struct Wishes {
     dissolve: Vec<oneshot::Sender<Result<Rescue, JoinError>>>,
     /// Whatever is held is to be rescued now.
     rescue: bool,
+    /// So many variables were.
+    rescued: usize,
 }
 
 impl Wishes {
@@ -188,11 +190,19 @@ impl Driver {
         self.step(Input::Membership(membership::Command::Dissolve));
     }
 
-    /// Whatever is held is written down, if it is asked for. Nothing can be held yet.
+    /// Whatever is held is written down, if it is asked for. If it cannot be, nothing is given up.
     pub(super) fn rescue(&mut self) {
-        if std::mem::take(&mut self.wishes.rescue) {
-            self.desk.others = membership::Holdings::default();
-            self.tell_holdings();
+        if !std::mem::take(&mut self.wishes.rescue) {
+            return;
+        }
+        match self.rescue_variables() {
+            Ok(variables) => {
+                self.wishes.rescued = variables;
+                self.desk.others = membership::Holdings::default();
+                self.desk.rescued = true;
+                self.tell_holdings();
+            }
+            Err(error) => tracing::error!(%error, "the variables cannot be written into a file, so this node stays"),
         }
     }
 
@@ -200,7 +210,7 @@ impl Driver {
         if self.wishes.dissolve.is_empty() {
             return;
         }
-        let rescue = Rescue { variables: 0 };
+        let rescue = Rescue { variables: std::mem::take(&mut self.wishes.rescued) };
         self.tell(Event::Dissolved { rescued: rescue.variables });
         for reply in self.wishes.dissolve.drain(..) {
             let _ = reply.send(Ok(rescue));

@@ -391,7 +391,9 @@ fn tell_part(part: &variable::Part) -> String {
         Part::Filled { shard, chunk } => format!("filled {} {chunk}", shard_of(shard)),
         Part::Release { shards, .. } => format!("release of {} shards", shards.len()),
         Part::Released { shards, .. } => format!("released {} shards", shards.len()),
-        Part::Offer { of, report } => format!("offer of {:?}: {}{}", of.incarnation, tell_report(report), is_last(report.last)),
+        Part::Offer { of, report } => {
+            format!("offer of {:?}: {}{}", of.incarnation, tell_report(report), is_last(report.last))
+        }
         Part::Offered { chunk } => format!("offered {chunk}"),
         Part::Holding => "we hold variables".into(),
     }

@@ -33,6 +33,8 @@ pub(in crate::runtime) struct Desk {
     told: Holdings,
     /// What others than mutexes hold.
     pub(in crate::runtime) others: Holdings,
+    /// The variables of this life are written into a file: it holds none any more.
+    pub(in crate::runtime) rescued: bool,
     /// What the membership allows has perhaps changed.
     stale: bool,
 }
@@ -42,7 +44,7 @@ impl Desk {
     pub(in crate::runtime) fn new(mutexes: Arc<Mutexes>, clock: Clock) -> Self {
         mutexes.life.store(Arc::new(Life::new(clock)));
         let (told, others) = (Holdings::default(), Holdings::default());
-        Self { mutexes, parked: BTreeMap::new(), returned: Vec::new(), told, others, stale: true }
+        Self { mutexes, parked: BTreeMap::new(), returned: Vec::new(), told, others, rescued: false, stale: true }
     }
 
     /// What the membership allows is to be looked at after this step.
@@ -207,8 +209,11 @@ impl Driver {
         let guards = self.desk.others.guards || self.desk.has_guards();
         let held = self.engine.holdings(guards);
         let others = self.desk.others;
-        let holdings =
-            Holdings { variables: held.variables || others.variables, home: held.home || others.home, ..held };
+        let holdings = Holdings {
+            variables: (held.variables && !self.desk.rescued) || others.variables,
+            home: held.home || others.home,
+            ..held
+        };
         if holdings != self.desk.told {
             self.desk.told = holdings;
             self.take_step(Input::Membership(membership::Command::Hold(holdings)));
@@ -251,6 +256,7 @@ impl Driver {
 
     /// This node has come into another lineage, with nothing of its own. Whoever waits goes on waiting.
     pub(in crate::runtime) fn come_empty_handed(&mut self) {
+        self.desk.rescued = false;
         self.desk.end_life();
         self.desk.mutexes.life.store(Arc::new(Life::new(self.clock)));
         self.desk.look_again();

@@ -4,6 +4,7 @@
 //! the driver, by a command that is written down at once; so whoever drops a future waits for nothing.
 
 mod drive;
+mod rescue;
 
 use std::{
     any::TypeId,

@@ -13,6 +13,7 @@ mod map;
 mod member;
 mod process;
 mod redis;
+mod variable;
 
 use clap::{Parser, Subcommand};
 
@@ -22,7 +23,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "bench",
-    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench lock --json\n  bench dashboard"
+    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench lock --json\n  bench variable --json\n  bench dashboard"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -41,6 +42,8 @@ enum Command {
     Idle(idle::Options),
     /// Mutexes: on one node, between two beside Redis, and how fair they are among eight.
     Lock(lock::Options),
+    /// Variables: reads of what is here, writes, and additions of many tasks, beside Redis.
+    Variable(variable::Options),
     /// What it costs to look at many nodes by a dashboard.
     Dashboard(dashboard::Options),
     /// A browser, started by the others.
@@ -70,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Command::Failover(options) => failover::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::Lock(options) => lock::run(&options),
+        Command::Variable(options) => variable::run(&options),
         Command::Dashboard(options) => dashboard::run(&options),
         Command::Browser(options) => dashboard::browser(&options),
         Command::Crowd(options) => dashboard::crowd(&options),

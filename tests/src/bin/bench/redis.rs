@@ -24,10 +24,20 @@ pub(crate) struct Server {
 impl Server {
     /// Nothing if there is none on this machine.
     pub(crate) fn start() -> anyhow::Result<Option<Self>> {
+        Self::start_with(&[])
+    }
+
+    /// One more, which keeps what this one keeps.
+    pub(crate) fn replica(&self) -> anyhow::Result<Option<Self>> {
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        Self::start_with(&["--replicaof", "127.0.0.1", port])
+    }
+
+    fn start_with(more: &[&str]) -> anyhow::Result<Option<Self>> {
         let Ok(version) = Command::new("redis-server").arg("--version").output() else { return Ok(None) };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let options = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let child = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn()?;
+        let child = Command::new("redis-server").args(options).args(more).stdout(Stdio::null()).spawn()?;
         let version = String::from_utf8_lossy(&version.stdout).split_whitespace().take(3).collect::<Vec<_>>().join(" ");
         Ok(Some(Self { child, url: format!("redis://127.0.0.1:{port}"), version }))
     }
@@ -37,6 +47,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A connection, as soon as the server answers.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
+    let client = redis::Client::open(url)?;
+    let end = tokio::time::Instant::now() + START_MAX;
+    loop {
+        match client.get_multiplexed_async_connection().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if tokio::time::Instant::now() > end => return Err(error).context("Redis does not answer"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 
@@ -52,15 +75,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) async fn connect(url: &str, name: &str, retry: Duration) -> anyhow::Result<Self> {
-        let client = redis::Client::open(url)?;
-        let end = tokio::time::Instant::now() + START_MAX;
-        let connection = loop {
-            match client.get_multiplexed_async_connection().await {
-                Ok(connection) => break connection,
-                Err(error) if tokio::time::Instant::now() > end => return Err(error).context("Redis does not answer"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
+        let connection = connect(url).await?;
         let script =
             "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
         let (unlock, token) = (redis::Script::new(script), std::process::id().to_string());

@@ -16,7 +16,10 @@ use guthi_core::{
         mutex::{self, Fence},
         random::Random,
         time::Time,
-        variable::{self, Action, Binding, Command, Estate, Event, Number, Operation, Outcome, Refusal, State, Ticket, Unanswered, Version},
+        variable::{
+            self, Action, Binding, Command, Estate, Event, Number, Operation, Outcome, Refusal, State, Ticket,
+            Unanswered, Version,
+        },
     },
     wire::{bytes::Bytes, codec, name::Name},
 };

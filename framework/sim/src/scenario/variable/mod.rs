@@ -27,10 +27,7 @@ use guthi_core::{
 use serde::{Deserialize, Serialize};
 
 pub use self::host::VariableHost;
-use self::{
-    host::named,
-    ledger::Ledger,
-};
+use self::{host::named, ledger::Ledger};
 use super::{
     Boot, Operation, Scenario, Violation,
     node::{Node, Topic},
@@ -163,7 +160,11 @@ impl Scenario for Variable {
             let (favourite, spread) = (variable(random), *random.pick(&[20_000, 300_000, 2_000_000]));
             for name in 0..VARIABLES {
                 if name == favourite || random.below(3) == 0 {
-                    operations.push(Operation { at_us: begin, place: anywhere(nodes, random), what: Deed::Create { name } });
+                    operations.push(Operation {
+                        at_us: begin,
+                        place: anywhere(nodes, random),
+                        what: Deed::Create { name },
+                    });
                 }
             }
             for _ in 0..random.within(4..20) {
@@ -193,7 +194,8 @@ impl Scenario for Variable {
             }
         }
         if random.below(8) == 0 {
-            let count = if random.below(4) == 0 { host::BULK } else { u16::try_from(random.within(50..400)).unwrap_or(50) };
+            let count =
+                if random.below(4) == 0 { host::BULK } else { u16::try_from(random.within(50..400)).unwrap_or(50) };
             let at_us = random.within(1_000_000..4_000_000).min(end);
             operations.push(Operation { at_us, place: anywhere(nodes, random), what: Deed::Bulk { count } });
             for _ in 0..4 {
@@ -361,7 +363,8 @@ impl Variable {
             variable::Event::Orphaned { shard, .. } => {
                 let replicas = host.node.engine.variable().view().replicas;
                 if let Some(gone) = self.ledger.too_few_gone(at.lineage, replicas) {
-                    let what = format!("D5: shard {} is orphaned in {at:?} by {gone} losses, {replicas} homes", shard.0);
+                    let what =
+                        format!("D5: shard {} is orphaned in {at:?} by {gone} losses, {replicas} homes", shard.0);
                     return Err(Violation::new(what));
                 }
             }
@@ -387,12 +390,7 @@ impl Variable {
     }
 
     /// D3 and D11.
-    fn check_copies(
-        &self,
-        world: &World<VariableHost>,
-        place: Place,
-        host: &VariableHost,
-    ) -> Result<(), Violation> {
+    fn check_copies(&self, world: &World<VariableHost>, place: Place, host: &VariableHost) -> Result<(), Violation> {
         let machine = host.node.engine.variable();
         if !machine.readable().eq(host.copies()) {
             return Err(Violation::new(format!("D11: {} was not told of all its copies", name(place))));
