@@ -343,6 +343,8 @@ counted! {
         activations: total "guthi_variable_shards_served_total",
         /// Shards of which nobody was left who had them.
         orphans: total "guthi_variable_shards_orphaned_total",
+        /// Those of them that somebody has begun anew.
+        resets: total "guthi_variable_shards_reset_total",
         /// Messages and commands that changed nothing.
         ignored: total "guthi_variable_ignored_total",
     }

@@ -204,6 +204,10 @@ fn variables_of(event: &variable::Event, counts: &VariableCounts) {
             counts.activations.one();
             debug!(target: "guthi::event::variable::active", shard = shard.0);
         }
+        Event::Reset { shard } => {
+            counts.resets.one();
+            debug!(target: "guthi::event::variable::reset", shard = shard.0);
+        }
         Event::Orphaned { shard, since } => {
             counts.orphans.one();
             debug!(target: "guthi::event::variable::orphaned", shard = shard.0, since = since.0);

@@ -99,7 +99,7 @@ impl Driver {
                 );
             }
             // They are counted, and that is all.
-            Event::Active { .. } | Event::Committed { .. } | Event::Ignored { .. } => {}
+            Event::Active { .. } | Event::Reset { .. } | Event::Committed { .. } | Event::Ignored { .. } => {}
         }
     }
 
