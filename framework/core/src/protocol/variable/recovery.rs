@@ -202,7 +202,7 @@ impl Machine {
         let mut best = BTreeMap::<Name, (Version, Source)>::new();
         for had in all.filter(|had| sources.contains(&had.at)) {
             for (name, version) in &had.records {
-                let known = best.get(name).map_or(Version::default(), |(version, _)| *version);
+                let known = best.get(name).map_or_else(Version::default, |(version, _)| *version);
                 if *version > known {
                     best.insert(name.clone(), (*version, had.at));
                 }

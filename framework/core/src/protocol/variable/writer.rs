@@ -109,7 +109,7 @@ impl Machine {
         let Some(writer) = self.writers.get_mut(&name) else { return false };
         let Some(batch) = writer.sealed.take_if(|batch| batch.number == number) else { return false };
         self.here.unanswered.remove(&number);
-        let lost = outcomes.iter().any(|outcome| *outcome == Outcome::Refused(Refusal::Lost));
+        let lost = outcomes.contains(&Outcome::Refused(Refusal::Lost));
         if let Some((nonce, state)) = copy {
             self.install_copy(name.clone(), nonce, state, out);
         } else if let Some(nonce) = batch.nonce.filter(|nonce| self.awaits(&name, *nonce)) {
