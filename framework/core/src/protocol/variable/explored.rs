@@ -69,7 +69,8 @@ impl Machine {
             Part::Store { name, record } => {
                 let shard = self.here.shard(name);
                 let is_newer = record.state.version > self.state(shard, name).version;
-                !self.is_other_home(shard, seat) || !(is_newer || self.has(Bug::LastStoreWins))
+                let forgetful = self.has(Bug::LastStoreWins) || self.has(Bug::OldWriteTaken);
+                !self.is_other_home(shard, seat) || !(is_newer || forgetful)
             }
             Part::Stored { name, version } => {
                 let pending = self.pending(name).filter(|pending| pending.version == *version);

@@ -467,7 +467,8 @@ impl State {
         history.shown = history.shown.max(step.shown);
         let mut broken = step.broken.clone();
         for result in &step.results {
-            broken = broken.or(history.note(at, result).err());
+            let noted = history.note(at, result).err();
+            broken = broken.or(noted);
         }
         history.tidy();
         if step.orphaned {
