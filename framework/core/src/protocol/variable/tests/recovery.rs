@@ -604,6 +604,24 @@ fn who_comes_from_elsewhere_brings_nothing_and_does_not_know_what_came_of_its_wr
     assert_eq!([0, joiner].map(|node| scene.asks(node, &name)), [Some(Some(6)); 2]);
 }
 
+/// It has a record of the same name and version in its own lineage, and learns only now that it is a member of this one.
+#[test]
+fn who_was_taken_in_some_views_ago_brings_nothing() {
+    let mut scene = Scene::new(1);
+    let name = scene.name(&[0]);
+    scene.given(&name, 5);
+    let joiner = scene.add(member(1));
+    scene.act(joiner, &name, Action::Create(value(9)));
+    scene.view = scene.next(&[Change::Admit(member(1), crate::protocol::view::Epoch(1))]);
+    let view = scene.view.clone();
+    scene.install(0, &view, LEASED);
+    scene.go_on(&[Change::Renew]);
+    scene.wait(Duration::from_secs(4));
+    assert_eq!([0, joiner].map(|node| scene.asks(node, &name)), [Some(Some(5)); 2]);
+    scene.die(&[0]);
+    assert_eq!(scene.asks(joiner, &name), Some(Some(5)));
+}
+
 #[test]
 fn all_know_whether_their_lineage_holds_variables() {
     let mut scene = Scene::new(3);

@@ -256,3 +256,36 @@ fn nobody_offers_what_another_node_had() {
         assert_eq!(scene.asks(from, &name), None);
     }
 }
+
+#[test]
+fn nobody_is_made_to_forget_by_who_is_not_home() {
+    let mut scene = Scene::new(4);
+    let name = scene.name(&[0, 1]);
+    scene.given(&name, 5);
+    let shards = [scene.shard(&name)];
+    // A stranger to the shard says it to a home, and a home to a home.
+    for (from, node) in [(2, 0), (3, 1), (0, 1)] {
+        scene.arrive(letter(&scene, from, node, Part::Release { shards: shards.into(), estate: false }));
+        scene.deliver();
+    }
+    scene.die(&[0]);
+    assert_eq!(scene.asks(3, &name), Some(Some(5)));
+}
+
+#[test]
+fn who_was_no_home_has_all_of_nothing_whatever_it_says() {
+    let mut scene = Scene::new(4);
+    let name = scene.name(&[0, 1]);
+    scene.given(&name, 5);
+    let next = scene.next(&[Change::Renew]);
+    scene.install_all(&next, LEASED);
+    let reports = scene.take(|letter| letter.from == 3 && to(0, "report")(letter));
+    for mut letter in reports {
+        let Part::Report(report) = &mut letter.parts[0] else { unreachable!() };
+        let records = [(name.clone(), Version { epoch: Epoch(u64::MAX), sequence: 1 })].into();
+        report.shards.push(Held { shard: Shard::of(&name), full: Epoch(u64::MAX), records });
+        scene.arrive(letter);
+    }
+    scene.deliver();
+    assert_eq!(scene.asks(2, &name), Some(Some(5)));
+}

@@ -43,11 +43,11 @@ fn t1_a_copy_that_was_asked_for_before_it_was_forgotten_is_none() {
     scene.forget(2, &name);
     scene.arrive(slow[0].clone());
     assert_eq!(scene.sees(2, &name), None);
-    // Nor is it one for a later question.
-    scene.read(2, &name);
-    let later = scene.take(to(0, "read"));
+    // Nor is it one for a later question: what was taken back between them left no trace here.
     scene.set(1, &name, 6);
     scene.deliver();
+    scene.read(2, &name);
+    let later = scene.take(to(0, "read"));
     scene.arrive_all(slow);
     assert_eq!(scene.sees(2, &name), None);
     assert!(scene.has_ignored(2, 0, Ignored::NotAsked));
