@@ -125,7 +125,8 @@ impl Machine {
         let queued = slot.queue.iter().any(|it| it.by == from && it.number == number);
         let pending = slot.pending.iter().flat_map(|it| &it.answers).any(|it| it.0 == from && it.1 == number);
         if queued || pending {
-            return false;
+            out.reached("variable: a batch that is under way is said again");
+            return true;
         }
         slot.queue.push_back(Asked { by: from, number, nonce, operations });
         self.want(shard, &name);
@@ -246,6 +247,8 @@ impl Machine {
         let before = self.state(shard, name);
         let (mut answers, mut fresh, mut operations) = (Vec::new(), Vec::<Recent>::new(), 0);
         let mut record = self.take_record(shard, name);
+        // Who wants a copy with the answer has given up its own; unless it has its answer, and this is a repetition.
+        let mut renewed = BTreeSet::new();
         for asked in queue {
             let Some(by) = self.here.member(asked.by) else { continue };
             let done = fresh.iter().filter(|it| it.by == by).map(|it| it.number).max();
@@ -272,6 +275,9 @@ impl Machine {
                     });
                     let outcomes = outcomes.collect::<Vec<_>>();
                     operations += u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
+                    if asked.nonce.is_some() {
+                        renewed.insert(asked.by);
+                    }
                     fresh.retain(|it| it.by != by);
                     fresh.push(Recent { by, number: asked.number, outcomes });
                 }
@@ -293,11 +299,9 @@ impl Machine {
         }
         if changed {
             note_recent(&mut record.recent, &fresh);
-            // Who wants a copy with the answer has given up its own.
-            let renewed = |seat: &u16| pending.answers.iter().any(|(by, _, nonce)| by == seat && nonce.is_some());
             let forced = self.here.config.bugs.has(Bug::WriterCopyForced);
             let copies = core::mem::take(&mut slot.copies);
-            pending.invalidations = copies.into_iter().filter(|seat| forced || !renewed(seat)).collect();
+            pending.invalidations = copies.into_iter().filter(|seat| forced || !renewed.contains(seat)).collect();
             pending.withdrawn = u32::try_from(pending.invalidations.len()).unwrap_or(u32::MAX);
             pending.stores = self.here.other_homes(shard).collect();
         } else {
