@@ -229,7 +229,7 @@ impl Engine {
             variables: variable.is_holding(),
             home: variable.is_keeping(),
             guards,
-            orphans: variable.shards().orphaned > 0,
+            orphans: variable.has_orphans(),
         }
     }
 
