@@ -174,6 +174,7 @@ impl Engine {
             Input::Wake => {
                 self.drive::<detector::Machine>(now, out, |detector, out| detector.wake(now, out));
                 self.drive::<membership::Machine>(now, out, |membership, out| membership.wake(now, out));
+                self.proceed(now, out);
                 self.drive::<catalog::Machine>(now, out, |catalog, out| catalog.wake(now, out));
                 self.drive::<mutex::Machine>(now, out, |mutex, out| mutex.wake(now, out));
                 self.drive::<variable::Machine>(now, out, |variable, out| variable.wake(now, out));
@@ -228,7 +229,7 @@ impl Engine {
             variables: variable.is_holding(),
             home: variable.is_keeping(),
             guards,
-            orphans: variable.shards().orphaned > 0,
+            orphans: variable.has_orphans(),
         }
     }
 

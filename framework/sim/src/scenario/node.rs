@@ -198,7 +198,7 @@ pub(crate) fn is_noise(bytes: &[u8], topic: Topic) -> bool {
         Some(Packet::Membership(_)) => topic != Topic::Membership,
         Some(Packet::Catalog(_)) => topic != Topic::Catalog,
         Some(Packet::Mutex(_)) => topic != Topic::Mutex,
-        Some(Packet::Variable(_)) => topic != Topic::Variable,
+        Some(Packet::Variable(message)) => topic != Topic::Variable || message.parts.iter().all(is_empty),
         _ => false,
     }
 }
@@ -353,10 +353,27 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
 }
 
 fn tell_variable(message: &variable::Message) -> String {
-    let parts = message.parts.iter().take(6).map(tell_part);
-    let more = message.parts.len().saturating_sub(6);
+    let telling: Vec<_> = message.parts.iter().filter(|part| !is_empty(part)).collect();
+    let (parts, empty) = (telling.iter().take(6).map(|part| tell_part(part)), message.parts.len() - telling.len());
+    let more = telling.len().saturating_sub(6);
     let more = (more > 0).then(|| format!("and {more} more"));
-    parts.chain(more).collect::<Vec<_>>().join(", ")
+    let empty = (telling.is_empty()).then(|| format!("{empty} parts about empty shards"));
+    parts.chain(more).chain(empty).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether there is nothing in it: each view change says that of hundreds of shards. Acknowledgements of such things are no
+/// different from others, and tell nobody anything.
+fn is_empty(part: &variable::Part) -> bool {
+    use variable::Part;
+    match part {
+        Part::Report(report) | Part::Offer { report, .. } => {
+            report.copies.is_empty() && report.shards.iter().all(|held| held.records.is_empty())
+        }
+        Part::Fill { entries, .. } => entries.is_empty(),
+        Part::Filled { .. } | Part::Reported { .. } | Part::Offered { .. } => true,
+        Part::Release { .. } | Part::Released { .. } => true,
+        _ => false,
+    }
 }
 
 fn tell_part(part: &variable::Part) -> String {

@@ -215,6 +215,7 @@ impl Machine {
         };
         homing.best = best.iter().map(|(name, (version, _))| (name.clone(), *version)).collect();
         homing.missing = best.into_iter().filter(|(name, (version, _))| !here(name, *version)).collect();
+        self.orphans -= u32::from(matches!(homing.phase, Phase::Orphaned(_)));
         homing.phase = Phase::Pulling;
         let wanted = !homing.waiting.is_empty();
         self.to_recover.insert((!wanted, shard));
@@ -253,6 +254,7 @@ impl Machine {
     fn orphan(&mut self, shard: Shard, since: Epoch, out: &mut Outbox) {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         let news = homing.phase != Phase::Orphaned(since);
+        self.orphans += u32::from(!matches!(homing.phase, Phase::Orphaned(_)));
         homing.phase = Phase::Orphaned(since);
         let waiting = core::mem::take(&mut homing.waiting);
         if news {
@@ -269,6 +271,7 @@ impl Machine {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         homing.best.clear();
         homing.missing.clear();
+        self.orphans -= u32::from(matches!(homing.phase, Phase::Orphaned(_)));
         homing.phase = Phase::Pulling;
         self.to_recover.insert((false, shard));
         out.reached("variable: an orphaned shard begins anew");

@@ -125,7 +125,8 @@ impl Machine {
         let queued = slot.queue.iter().any(|it| it.by == from && it.number == number);
         let pending = slot.pending.iter().flat_map(|it| &it.answers).any(|it| it.0 == from && it.1 == number);
         if queued || pending {
-            return false;
+            out.reached("variable: a batch that is under way is said again");
+            return true;
         }
         slot.queue.push_back(Asked { by: from, number, nonce, operations });
         self.want(shard, &name);

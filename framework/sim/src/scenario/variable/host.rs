@@ -60,7 +60,6 @@ pub struct VariableHost {
     brand: i64,
     last_value: i64,
     rescued: bool,
-    orphans: u32,
     holdings: Holdings,
     said: Vec<Said>,
     /// It ends with its next step.
@@ -124,7 +123,6 @@ impl VariableHost {
             brand: (i64::from(place) + 1) << 50 | i64::try_from(life % 1024).unwrap_or(0) << 40,
             last_value: 0,
             rescued: false,
-            orphans: 0,
             holdings: Holdings::default(),
             said: Vec::new(),
             ends: false,
@@ -195,10 +193,6 @@ impl Host for VariableHost {
         }
         self.hold(now, out);
         self.read_on(now, out);
-        let orphans = self.node.engine.variable().shards().orphaned;
-        if orphans != mem::replace(&mut self.orphans, orphans) {
-            out.push(Wish::Note(format!("has {orphans} orphaned shards")));
-        }
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -255,6 +249,10 @@ impl VariableHost {
     fn hold(&mut self, now: Time, out: &mut Outbox<Wish>) {
         let guards = !self.guards.is_empty();
         let holdings = if self.rescued { Holdings::default() } else { self.node.engine.holdings(guards) };
+        if holdings.orphans != self.holdings.orphans {
+            let count = self.node.engine.variable().shards().orphaned;
+            out.push(Wish::Note(format!("has {count} orphaned shards")));
+        }
         if holdings != self.holdings && !self.ends {
             self.holdings = holdings;
             self.input(now, engine::Input::Membership(membership::Command::Hold(holdings)), out);

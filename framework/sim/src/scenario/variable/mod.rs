@@ -175,10 +175,10 @@ impl Scenario for Variable {
             if random.below(2) == 0 {
                 operations.extend(farewell(nodes, begin, favourite, random));
             }
-            if random.below(3) == 0 {
-                for _ in 0..random.within(2..6) {
+            if random.below(2) == 0 {
+                for _ in 0..random.within(2..8) {
                     let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
-                    let ms = u16::try_from(random.within(1..1500)).unwrap_or(1);
+                    let ms = u16::try_from(random.within(1..500)).unwrap_or(1);
                     operations.push(Operation { at_us, place, what: Deed::Fenced { ms } });
                 }
             }
@@ -315,6 +315,9 @@ impl Scenario for Variable {
                 return Err(Violation::new(format!("E2: in calm {} waits {took:?} for an answer", name(place))));
             }
         }
+        if events.iter().any(|event| matches!(event, engine::Event::Variable(variable::Event::Active { .. }))) {
+            self.look_around(world, at);
+        }
         if !events.is_empty() {
             self.check_copies(world, place, host)?;
             check_writers(world, place, host)?;
@@ -358,7 +361,6 @@ impl Variable {
                         return Err(Violation::new(what));
                     }
                 }
-                self.look_around(world, at);
             }
             variable::Event::Orphaned { shard, .. } => {
                 let replicas = host.node.engine.variable().view().replicas;
