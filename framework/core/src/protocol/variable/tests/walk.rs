@@ -26,6 +26,8 @@ struct Walk {
     /// What is added to the first name, one each.
     added: Vec<(usize, Ticket)>,
     others: Vec<(usize, Ticket, Name)>,
+    /// Of those, the deletions.
+    deletions: Vec<(usize, Ticket, Name)>,
     seen: usize,
     views: u32,
 }
@@ -38,8 +40,8 @@ impl Walk {
         let mut scene = Scene::with(members, replicas, Config { only, chunk_bytes, ..Config::default() });
         let names: Vec<_> = ["sum", "one", "two"].map(|name| Name::new(name).unwrap()).into();
         scene.given(&names[0], 0);
-        let (newest, added, others) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { scene, chance, names, newest, added, others, seen: 0, views: 0 }
+        let (newest, added, others, deletions) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { scene, chance, names, newest, added, others, deletions, seen: 0, views: 0 }
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -111,7 +113,11 @@ impl Walk {
             3 => Action::Replace { expected, value: value() },
             _ => Action::Swap(value()),
         };
+        let deletes = action == Action::Delete;
         let ticket = self.scene.operate(node, &name, Operation { kind: KIND, guard: None, action });
+        if deletes {
+            self.deletions.push((node, ticket, name.clone()));
+        }
         self.others.push((node, ticket, name));
     }
 
@@ -128,8 +134,9 @@ impl Walk {
         }
         self.views += 1;
         let (count, node) = (self.scene.view.seats.len(), self.alive());
+        let spare = self.scene.view.replicas > 1 && self.scene.view.candidates().count() > 1;
         let change = match self.below(6) {
-            0 if settled && count > 2 && self.scene.view.replicas > 1 => {
+            0 if settled && count > 2 && spare => {
                 self.scene.nodes[node].dead = true;
                 Change::Cut(member(node))
             }
@@ -169,7 +176,12 @@ impl Walk {
         for node in self.scene.nodes.iter().filter(|node| !node.dead) {
             for (name, state) in node.machine.readable() {
                 let Some((version, value)) = self.newest.get(name) else { continue };
-                let gone = state.version == Version::default() && value.as_ref().is_none_or(Option::is_none);
+                // Whoever has deleted it may be dead before anybody was told.
+                let untold = |(node, ticket, it): &(usize, Ticket, Name)| {
+                    it == name && self.scene.nodes[*node].dead && self.scene.answer(*ticket).is_none()
+                };
+                let deleted = value.as_ref().is_none_or(Option::is_none) || self.deletions.iter().any(untold);
+                let gone = state.version == Version::default() && deleted;
                 assert!(state.version >= *version || gone, "{name}: {state:?} is read after {version:?} {value:?}");
             }
         }
