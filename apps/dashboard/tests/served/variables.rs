@@ -155,7 +155,7 @@ async fn they_are_brought_elsewhere_line_by_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_listed_and_told_to_those_who_look() {
     let served = Served::new().await;
-    for name in ["<b>x</b>", "site%2Fhits", "site%2Flimit"] {
+    for name in ["%3Cb%3Ex%3C%2Fb%3E", "site%2Fhits", "site%2Flimit"] {
         put(&served, name, &json!({ "value": 1 }));
     }
     let first = served.get("/api/v1/variables?prefix=site/&limit=1").json();
