@@ -53,9 +53,11 @@ pub use api::{
     mutexes::{Holder, MutexInfo, Page},
     node::Node,
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
+    raw_variable::{RawValue, RawVariable},
     resources::{Resources, VERSION},
     trace::{BadTrace, Trace},
     variable::{BadVersion, Number, Snapshot, Variable, Version},
+    variable_type::{BadValue, VariableType},
     variables::VariableInfo,
 };
 pub use calls::function::{Failure, Function, Travels};

@@ -21,18 +21,18 @@ export const access = { locked: () => {} };
 
 /**
  * @param {string} path below `/api/v1`
- * @param {{ method?: string, body?: string, signal?: AbortSignal }} [options] the body is JSON
+ * @param {{ method?: string, body?: string, headers?: Record<string, string>, signal?: AbortSignal }} [options] the body is JSON
  * @returns {Promise<Response>}
  */
 export async function request(path, options = {}) {
-  const { method = "GET", body, signal } = options;
+  const { method = "GET", body, headers, signal } = options;
   /** @type {Response} */
   let response;
   try {
     response = await fetch(`/api/v1${path}`, {
       method,
       signal,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
       body,
     });
   } catch (error) {
@@ -90,6 +90,12 @@ function whole(_, value, context) {
   const { rawJSON } = /** @type {any} */ (JSON);
   return exact || !rawJSON ? value : rawJSON(context?.source);
 }
+
+/**
+ * Reads JSON, and keeps its integers as they are.
+ * @param {string} text
+ */
+export const exactly = (text) => JSON.parse(text, whole);
 
 /**
  * The objects of an answer, one per line, as they come; an answer of one object is one line.

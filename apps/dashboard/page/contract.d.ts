@@ -104,6 +104,30 @@ export interface Mutex {
   waiting: number;
 }
 
+export interface Variable {
+  name: string;
+  version: string;
+  kind: string;
+  shape: string | null;
+  bytes: number;
+  /** Not there if it is long, or nobody says what its type looks like. */
+  value?: unknown;
+  homes: At[];
+  copies: number;
+  degraded: boolean;
+}
+
+export interface VariableValue {
+  name: string;
+  version: string;
+  kind: string;
+  shape: string | null;
+  bytes: number;
+  value?: unknown;
+  /** Instead of a value that nobody can show. */
+  base64?: string;
+}
+
 export interface Answer {
   result?: unknown;
   /** Of a call on all nodes: what one of them returned. */

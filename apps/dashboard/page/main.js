@@ -2,16 +2,17 @@
 // The page: which screen is shown, what the head says, and what the keys do.
 //
 // Selectors that stay (browser tests and scripts may rely on them):
-//   [data-tab="nodes|self|resources|functions|locks|events|logs"]  links of the rail; the shown one has aria-current="page"
+//   [data-tab="nodes|self|resources|functions|locks|variables|events|logs"]  links of the rail; the shown one has aria-current="page"
 //   [data-panel="nodes|…"]                    the shown screen
 //   [data-role="cluster|seer|count|search|connection|banner|locked"]   head, banner, page without access
 //   [data-role="connection"][data-state="connecting|live|hidden|gone|locked|left"]
-//   table[data-table="nodes|sees|resources|functions|locks|events|answers"] tr[data-id] [data-column]
+//   table[data-table="nodes|sees|resources|functions|locks|variables|events|answers"] tr[data-id] [data-column]
 //     nodes: data-id = id; name id ip port zone status rtt cpu memory since version reason menu
 //     sees: data-id = observer; data-column = id of the observed
 //     resources: data-id = id; id name address installed available memory_load cpu_usage
 //     functions: data-id = name; name signature docs nodes calls p50 p95 errors
 //     locks: data-id = name; name holder held waiters token; [data-role="unanswered"] beside it
+//     variables: data-id = name; name value version bytes homes copies; button [data-role="edit"]; [data-role="degraded"]
 //     events: data-id = seq; at event node text
 //     answers (of a call on all nodes): data-id = node; node answer elapsed
 //   [data-list="self|machine|view|members"] [data-column]     facts of the screen Self; [data-role="ticket"]
@@ -20,6 +21,9 @@
 //   form[data-form="connect"]   inputs address, port
 //   form[data-form="call"]      select function, textarea args, select on, input deadline; buttons [data-role="call|cancel"]
 //   form[data-form="leave"]     input confirm;  form[data-form="forget"] in a dialog: buttons with value yes, no
+//   form[data-form="find"]      inputs prefix, contains
+//   form[data-form="variable"]  textarea value; buttons [data-role="save|close|delete"]; [data-role="conflict"] with
+//                               [data-role="theirs"] and buttons [data-role="take|overwrite"]
 //   form[data-form="login"]     on login.html: input password
 //   within forms: [data-role="result"], [data-role="error"] (hidden while there is none), progress[data-role="progress"]
 
@@ -36,6 +40,7 @@ import { screen as self } from "./self.js";
 import { keys } from "./shortcuts.js";
 import { Stream } from "./stream.js";
 import { themeButton } from "./theming.js";
+import { screen as variables } from "./variables.js";
 import { counts, me, nodesReader, onWorld, world } from "./world.js";
 
 /**
@@ -49,7 +54,7 @@ import { counts, me, nodesReader, onWorld, world } from "./world.js";
  */
 
 /** @type {Record<string, Screen>} */
-const screens = { nodes, self, resources, functions, locks, events, logs };
+const screens = { nodes, self, resources, functions, locks, variables, events, logs };
 const TICK = 5000;
 
 const search = /** @type {HTMLInputElement} */ (byId("search"));

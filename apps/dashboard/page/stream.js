@@ -1,7 +1,7 @@
 // @ts-check
 // The one socket to the node: topics, snapshots, numbered deltas, and coming back when it breaks.
 
-import { get } from "./api.js";
+import { exactly, get } from "./api.js";
 
 /** @typedef {import("./contract").Failure} Failure */
 /** @typedef {{ snapshot: (data: any) => void, delta?: (data: any) => void, error?: (failure: Failure) => void }} Reader */
@@ -10,6 +10,12 @@ import { get } from "./api.js";
 
 const PAUSE_MIN = 500;
 const PAUSE_MAX = 10_000;
+
+/**
+ * Values of variables are shown with all their digits; what else comes has none that would be lost.
+ * @param {string} message
+ */
+const read = (message) => (message.includes('"topic":"variables"') ? exactly(message) : JSON.parse(message));
 
 export class Stream {
   /** @type {State} */
@@ -44,7 +50,7 @@ export class Stream {
     const socket = new WebSocket(`${scheme}://${location.host}/api/v1/stream`);
     this.#socket = socket;
     socket.onopen = () => this.#open();
-    socket.onmessage = (message) => this.#receive(JSON.parse(message.data));
+    socket.onmessage = (message) => this.#receive(read(message.data));
     socket.onclose = () => this.#close();
   }
 

@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Mutexes: see who holds them, run a command under one
     #[command(subcommand)]
     Lock(Lock),
+    /// Variables: see them, read and write them, bring them elsewhere
+    #[command(subcommand)]
+    Var(Var),
     /// What happens to nodes
     #[command(subcommand)]
     Events(Events),
@@ -378,6 +381,143 @@ pub(crate) struct Within {
     pub(crate) key_file: Option<PathBuf>,
 }
 
+/// `guthi var`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Var {
+    /// Prints the value of a variable, as JSON
+    #[command(after_help = "\
+With -v or -o json it says the version and the type as well. If no node says what the type looks like, the bytes are
+printed, as base64.
+
+Examples:
+  $ guthi var get site/hits
+  $ guthi var get motd --raw
+  $ guthi var get site/hits -o json")]
+    Get {
+        /// The variable
+        name: String,
+        /// Prints a text as it is, without quotes
+        #[arg(short, long)]
+        raw: bool,
+    },
+    /// Gives a variable a value, and creates it if it is not there
+    Set(Box<VarSet>),
+    /// Adds to a variable that is a whole number, and prints what it is then
+    #[command(
+        after_help = "Examples:\n  $ guthi var add site/hits\n  $ guthi var add site/hits 5\n  $ guthi var add site/hits -1"
+    )]
+    Add {
+        /// The variable
+        name: String,
+        /// What is added
+        #[arg(default_value_t = 1, allow_negative_numbers = true)]
+        delta: i64,
+    },
+    /// Lists the variables of the cluster
+    #[command(after_help = "\
+It ends with 8 if some node did not answer: there may be more then.
+
+Examples:
+  $ guthi var ls
+  $ guthi var ls site/
+  $ guthi var ls --contains hits -o json")]
+    Ls {
+        /// Only names that begin like this
+        prefix: Option<String>,
+        /// Only names with this in them
+        #[arg(long, value_name = "TEXT")]
+        contains: Option<String>,
+    },
+    /// Deletes a variable, for all
+    #[command(after_help = "Examples:\n  $ guthi var rm site/hits")]
+    Rm {
+        /// The variable
+        name: String,
+    },
+    /// Begins a variable anew after all nodes that kept it died at once, and the others that they kept
+    #[command(after_help = "\
+A node that was only cut off may still have what it was: bring that back first, if you can.
+Afterwards the variable is not there, and can be created. One that is not lost is left as it is.
+
+Examples:
+  $ guthi var reset site/hits")]
+    Reset {
+        /// The variable
+        name: String,
+    },
+    /// Writes all variables as lines of JSON, for `guthi var import`
+    #[command(after_help = "\
+It ends with 8 if some node did not answer, or some variable could not be read. Each is read by itself: what changes
+meanwhile is in it as it was before, or as it is after.
+
+Examples:
+  $ guthi var export
+  $ guthi var export site/ --file site.jsonl
+  $ guthi var export > all.jsonl")]
+    Export {
+        /// Only names that begin like this
+        prefix: Option<String>,
+        /// Writes them into this file
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Sets all variables of an export
+    #[command(after_help = "\
+A line has a name and a value, or base64 and kind. Where value and base64 are there, base64 counts: to change the value
+by hand, take the base64 away. It ends with 8 if some could not be set.
+
+Examples:
+  $ guthi var import site.jsonl
+  $ guthi var import site.jsonl --keep
+  $ guthi var import -")]
+    Import {
+        /// The file; - for the standard input
+        file: PathBuf,
+        /// Leaves those as they are that are there
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+/// `guthi var set`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A value is JSON if it can be read as JSON, and text otherwise: 5 is a number, five is a text, '\"5\"' is a text too.
+@FILE is what stands in a file, @- what comes from the standard input, @@x the text @x.
+The type of a variable stays. A new one gets it from the value: i64, u64 if it is too large for that, f64, bool or
+string; or by --type: u8 to u128, i8 to i128, f32, f64, bool, char, string, or json for any JSON.
+
+It ends with 5 if the version is another one by now.
+
+Examples:
+  $ guthi var set site/limit 20
+  $ guthi var set site/limit 30 --if-version 7.42
+  $ guthi var set motd hello
+  $ guthi var set site/hits 0 --type u64 --new
+  $ guthi var set site/config @config.json --type json")]
+pub(crate) struct VarSet {
+    /// The variable: 1 to 255 bytes
+    pub(crate) name: String,
+    /// What it is to be
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: String,
+    /// The type of one that is created; refused if it is there with another one
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) of_type: Option<String>,
+    /// Only if it still has this version, as `guthi var get -o json` shows it
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<guthi::Version>,
+    /// Only if it is not there
+    #[arg(long, conflicts_with = "if_version")]
+    pub(crate) new: bool,
+    /// The value is its encoded bytes, as base64: for types that no node says the look of
+    #[arg(long)]
+    pub(crate) base64: bool,
+    /// What the type of those bytes is called: 16 digits of base 16
+    #[arg(long, value_name = "KIND", requires = "base64", conflicts_with = "of_type")]
+    pub(crate) kind: Option<String>,
+}
+
 /// `guthi events`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
@@ -573,6 +713,11 @@ mod tests {
             vec!["lock", "run", "m"],
             vec!["lock", "run", "m", "true"],
             vec!["lock", "run", "m", "--try", "--wait", "1s", "--", "true"],
+            vec!["var", "set", "v"],
+            vec!["var", "set", "v", "1", "--if-version", "7"],
+            vec!["var", "set", "v", "1", "--if-version", "7.1", "--new"],
+            vec!["var", "set", "v", "1", "--kind", "00"],
+            vec!["var", "add", "v", "1.5"],
             vec!["node", "ls", "--timeout", "5"],
             vec!["node", "ls", "-o", "yaml"],
         ];

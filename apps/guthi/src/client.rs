@@ -55,6 +55,54 @@ impl Client {
         self.read(self.send(path, body, self.timeout)?)
     }
 
+    /// Writes what stands at a path, if that is as it should be.
+    pub(crate) fn put(&self, path: &str, body: &Value, condition: &Condition) -> Result<Value, Failure> {
+        let request = self.agent.put(self.address(path)).header("Authorization", self.bearer());
+        let request = match condition {
+            Condition::None => request,
+            Condition::Version(version) => request.header("If-Match", format!("\"{version}\"")),
+            Condition::New => request.header("If-None-Match", "*"),
+        };
+        let request = request.config().timeout_global(Some(self.timeout)).build();
+        self.read(request.send_json(body).map_err(|error| self.lost(&error).outcome("unknown"))?)
+    }
+
+    /// Takes away what stands at a path.
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.agent.delete(self.address(path)).header("Authorization", self.bearer());
+        let sent = request.config().timeout_global(Some(self.timeout)).build().call();
+        self.read(sent.map_err(|error| self.lost(&error).outcome("unknown"))?)
+    }
+
+    /// All variables whose names begin so, one after the other, with how many there are.
+    pub(crate) fn export(
+        &self,
+        prefix: &str,
+        mut each: impl FnMut(Value, Option<u64>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let request = self.agent.get(self.address("/export/variables")).header("Authorization", self.bearer());
+        let sent = request.query("prefix", prefix).call();
+        let response = sent.map_err(|error| self.lost(&error))?;
+        if !response.status().is_success() {
+            return self.read(response).map(drop);
+        }
+        let count = response.headers().get("guthi-variables").and_then(|count| count.to_str().ok()?.parse().ok());
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        for line in BufReader::new(reader).lines() {
+            let line = line.map_err(|error| self.lost(&error.into()))?;
+            each(serde_json::from_str(&line).map_err(|error| self.strange(&error))?, count)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a part of what an export gave.
+    pub(crate) fn import(&self, lines: &str, keep: bool) -> Result<Value, Failure> {
+        let request = self.agent.post(self.address("/import/variables")).header("Authorization", self.bearer());
+        let request = request.query("keep", if keep { "true" } else { "false" });
+        let sent = request.header("Content-Type", "application/x-ndjson").send(lines);
+        self.read(sent.map_err(|error| self.lost(&error).outcome("unknown"))?)
+    }
+
     /// A call, which takes as long as it takes, and the shares that it tells meanwhile.
     pub(crate) fn call(
         &self,
@@ -181,6 +229,16 @@ impl Client {
         let message = format!("{} gave an answer that cannot be read: {what}", self.name);
         Failure::new("internal", message).next("is it of the same version? `guthi doctor` compares them")
     }
+}
+
+/// When something is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    None,
+    /// It has this version.
+    Version(String),
+    /// It is not there.
+    New,
 }
 
 /// What a node pushes about one topic.

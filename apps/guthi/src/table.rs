@@ -27,7 +27,9 @@ impl Paint {
     pub(crate) fn of(word: &str) -> Option<Self> {
         Some(match word {
             "alive" | "joined" | "recovered" | "trusted" | "connected" | "ok" => Self::Good,
-            "joining" | "suspected" | "warn" | "missed" | "duplicate_identity" | "foreign_lineage" => Self::Doubtful,
+            "joining" | "suspected" | "degraded" | "warn" | "missed" | "duplicate_identity" | "foreign_lineage" => {
+                Self::Doubtful
+            }
             "failed" | "error" | "fail" | "isolated" | "excluded" => Self::Bad,
             "left" | "debug" | "trace" => Self::Faint,
             _ => return None,

@@ -20,10 +20,12 @@ use super::{
     mutex::{Mutex, named},
     mutexes::{AskMutexes, MutexInfo, MutexQuery, Page, collected},
     peer::{FunctionInfo, Member, Peer, Rescue, View},
+    raw_variable::RawVariable,
     resources::{AskResources, Resources},
     service,
     trace::Trace,
     variable::Variable,
+    variable_type::VariableType,
     variables::{self, AskVariables, VariableInfo, VariableQuery},
 };
 use crate::{
@@ -490,6 +492,22 @@ impl Node {
     pub async fn variable<T: Travels>(&self, name: impl Into<String>, initial: T) -> Result<Variable<T>, WriteError> {
         let name = named(name.into()).map_err(|(name, reason)| WriteError::BadName { name, reason })?;
         Variable::attach(self.inner.variables.cell(name), &initial).await
+    }
+
+    /// The variable of this name for tools that do not know its type. It is neither created nor read by this.
+    ///
+    /// # Errors
+    /// [`WriteError::BadName`].
+    pub fn raw_variable(&self, name: impl Into<String>) -> Result<RawVariable, WriteError> {
+        let name = named(name.into()).map_err(|(name, reason)| WriteError::BadName { name, reason })?;
+        Ok(RawVariable::new(self.inner.variables.cell(name)))
+    }
+
+    /// What values of this kind look like. Each node tells all others of the types that it uses in variables; what is not known
+    /// here is used by no node that this one has met, or could not be looked into.
+    #[must_use]
+    pub fn variable_type(&self, kind: u64) -> Option<VariableType> {
+        self.inner.variables.type_of(kind)
     }
 
     /// The variables whose names begin so, in the order of their names: at most 4,096 of each member that is the first home of

@@ -302,28 +302,39 @@ impl<T: Travels> Variable<T> {
         }
     }
 
-    fn refused(&self, refused: Refused) -> WriteError {
-        match refused {
-            Refused::Closed => WriteError::Left,
-            Refused::Crowded => WriteError::TooManyWaiters { name: self.name().to_owned() },
-            Refused::Unknown => WriteError::Unknown { name: self.name().to_owned() },
-        }
+    fn refused(&self, it: Refused) -> WriteError {
+        refused(self.name(), it)
     }
 
     fn unexpected(&self, answer: Answer) -> WriteError {
-        let name = self.name().to_owned();
-        match answer.outcome {
-            Came::Refused(Refusal::NotFound) => WriteError::NotFound { name },
-            Came::Refused(Refusal::OtherType(there)) => self.other_type(there),
-            Came::Refused(Refusal::Overflow) => WriteError::Overflow { name },
-            Came::Refused(Refusal::OtherMutex(mutex)) => WriteError::OtherMutex { name, mutex: mutex.to_string() },
-            Came::Refused(Refusal::Fenced(fence)) => WriteError::Fenced { name, fence: Fence::of(fence) },
-            Came::Refused(Refusal::Lost) => WriteError::Lost { name },
-            Came::Refused(Refusal::Full) => WriteError::TooMany { name },
-            // What was asked is answered otherwise by no node that keeps the rules.
-            Came::Refused(Refusal::Changed) | Came::Done | Came::Was(_) | Came::Sum(_) | Came::Exists => {
-                WriteError::Unknown { name }
-            }
+        unexpected(self.name(), &self.kind.shape, answer)
+    }
+}
+
+/// What is told when an operation has no answer.
+pub(crate) fn refused(name: &str, refused: Refused) -> WriteError {
+    let name = || name.to_owned();
+    match refused {
+        Refused::Closed => WriteError::Left,
+        Refused::Crowded => WriteError::TooManyWaiters { name: name() },
+        Refused::Unknown => WriteError::Unknown { name: name() },
+    }
+}
+
+/// What is told when an operation on what is of the type `here` was not done.
+pub(crate) fn unexpected(name: &str, here: &str, answer: Answer) -> WriteError {
+    let name = name.to_owned();
+    match answer.outcome {
+        Came::Refused(Refusal::NotFound) => WriteError::NotFound { name },
+        Came::Refused(Refusal::OtherType(there)) => WriteError::OtherType { name, here: here.to_owned(), there },
+        Came::Refused(Refusal::Overflow) => WriteError::Overflow { name },
+        Came::Refused(Refusal::OtherMutex(mutex)) => WriteError::OtherMutex { name, mutex: mutex.to_string() },
+        Came::Refused(Refusal::Fenced(fence)) => WriteError::Fenced { name, fence: Fence::of(fence) },
+        Came::Refused(Refusal::Lost) => WriteError::Lost { name },
+        Came::Refused(Refusal::Full) => WriteError::TooMany { name },
+        // What was asked is answered otherwise by no node that keeps the rules.
+        Came::Refused(Refusal::Changed) | Came::Done | Came::Was(_) | Came::Sum(_) | Came::Exists => {
+            WriteError::Unknown { name }
         }
     }
 }
@@ -395,6 +406,10 @@ pub struct Version(variable::Version);
 impl Version {
     pub(crate) const fn of(version: variable::Version) -> Self {
         Self(version)
+    }
+
+    pub(crate) const fn inner(self) -> variable::Version {
+        self.0
     }
 
     /// Of the view in which it was written.

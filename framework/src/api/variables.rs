@@ -27,6 +27,8 @@ pub struct VariableInfo {
     pub copies: u64,
     /// Fewer nodes keep it than should.
     pub degraded: bool,
+    /// Its encoded value, if that has no more than 128 bytes.
+    pub value: Option<Vec<u8>>,
 }
 
 /// Which variables somebody asks for.
@@ -44,12 +46,14 @@ pub(crate) struct VariableReport {
     bytes: u64,
     homes: Vec<NodeId>,
     copies: u64,
+    value: Option<Vec<u8>>,
 }
 
 impl From<ListedVariable> for VariableReport {
     fn from(ListedVariable { name, known }: ListedVariable) -> Self {
         let variable::Known { state, homes, copies } = known;
-        let (kind, bytes) = state.value.map_or((0, 0), |value| (value.kind, value.bytes.len() as u64));
+        let (kind, bytes) = state.value.as_ref().map_or((0, 0), |value| (value.kind, value.bytes.len() as u64));
+        let value = state.value.filter(|value| value.bytes.len() <= SHOWN_BYTES_MAX).map(|value| value.bytes.to_vec());
         Self {
             name: name.to_string(),
             kind,
@@ -57,9 +61,13 @@ impl From<ListedVariable> for VariableReport {
             bytes,
             homes: homes.into_iter().map(|home| home.node).collect(),
             copies: copies as u64,
+            value,
         }
     }
 }
+
+/// Values that are no longer than this are told with their variables.
+const SHOWN_BYTES_MAX: usize = 128;
 
 /// So many variables are told of at once.
 pub(crate) const VARIABLES_LISTED_MAX: usize = 4096;
@@ -86,10 +94,10 @@ pub(crate) fn collected(told: Vec<(NodeId, Option<Vec<VariableReport>>)>, replic
         };
         page.more |= reports.len() >= VARIABLES_LISTED_MAX;
         found.extend(reports.into_iter().map(|report| {
-            let VariableReport { name, kind, version: (epoch, sequence), bytes, homes, copies } = report;
+            let VariableReport { name, kind, version: (epoch, sequence), bytes, homes, copies, value } = report;
             let version = Version::of(variable::Version { epoch: Epoch(epoch), sequence });
             let degraded = homes.len() < replicas;
-            VariableInfo { name, kind, version, bytes, homes, copies, degraded }
+            VariableInfo { name, kind, version, bytes, homes, copies, degraded, value }
         }));
     }
     found.sort_by(|one, other| one.name.cmp(&other.name).then(other.version.cmp(&one.version)));
@@ -112,6 +120,7 @@ mod tests {
             bytes: 1,
             homes: (0..homes).map(|home| NodeId([home; 32])).collect(),
             copies: 0,
+            value: None,
         };
         let node = |number| NodeId([number; 32]);
         let told = vec![

@@ -678,6 +678,7 @@ impl Driver {
             self.dirty = true;
         }
         self.to_heed.insert(node);
+        self.hear_of_types(node);
     }
 
     fn peers_wanted(&mut self, from: Member) {

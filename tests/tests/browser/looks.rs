@@ -7,7 +7,7 @@ use guthi_tests::{
 
 use super::{Seen, browser::Browser, calm, open};
 
-const TABS: [&str; 7] = ["nodes", "self", "resources", "functions", "locks", "events", "logs"];
+const TABS: [&str; 8] = ["nodes", "self", "resources", "functions", "locks", "variables", "events", "logs"];
 /// A desk and a phone, in CSS pixels.
 const SIZES: [(u32, u32); 2] = [(1440, 900), (360, 740)];
 

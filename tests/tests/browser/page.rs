@@ -159,6 +159,57 @@ async fn a_lock_is_seen_with_who_holds_it_and_who_waits() {
 }
 
 #[tokio::test]
+async fn a_variable_is_seen_changed_and_fought_over() {
+    let Some(browser) = Browser::or_skip().await else { return };
+    let home = Home::new();
+    let ann = Seen::in_home(&home, "ann").await;
+    let ben = Seen::in_home(&home, "ben").await;
+    open(&browser, &ann).await;
+    browser.click("[data-tab=variables]").await;
+    browser.until("[data-panel=variables]", |text| text.contains("node.variable(")).await;
+    browser.picture("variables-empty").await;
+    // Names and values that look like markup are text, and large numbers keep their digits.
+    let (name, markup) = ("a/<i>name</i>", "<img src=x onerror=alert(1)>".to_owned());
+    let text = within("the variable", ben.node.variable(name, markup.clone())).await.expect("it is created");
+    let number = within("the variable", ben.node.variable("number", u64::MAX)).await.expect("it is created");
+    let row =
+        |name: &str, column: &str| format!("table[data-table=variables] tr[data-id='{name}'] [data-column={column}]");
+    browser.until(&row(name, "value"), |text| text.contains(&markup)).await;
+    assert_eq!(browser.text(&row(name, "name")).await, name);
+    browser.until(&row("number", "value"), |text| text == u64::MAX.to_string()).await;
+    browser.until(&row("number", "homes"), |text| text.contains("ann") && text.contains("ben")).await;
+
+    // The server looks for what is wanted.
+    browser.fill("form[data-form=find] [name=prefix]", "num").await;
+    browser.until("table[data-table=variables]", |text| text.contains("number") && !text.contains("name</i>")).await;
+    browser.fill("form[data-form=find] [name=prefix]", "").await;
+    browser.until("table[data-table=variables]", |text| text.contains("name</i>")).await;
+
+    // Saved as it is if nobody else was faster, and fought over if somebody was.
+    browser.click(&format!("{} button", row("number", "name"))).await;
+    browser.until("form[data-form=variable] h2", |text| text == "number").await;
+    browser.fill("form[data-form=variable] [name=value]", "18446744073709551614").await;
+    browser.click("[data-role=save]").await;
+    browser.until(&row("number", "value"), |text| text == (u64::MAX - 1).to_string()).await;
+    assert_eq!(within("the value", number.get()).await, Ok(u64::MAX - 1));
+    within("the write", number.set(7)).await.expect("it is written");
+    browser.fill("form[data-form=variable] [name=value]", "8").await;
+    browser.click("[data-role=save]").await;
+    browser.until("[data-role=theirs]", |text| text == "7").await;
+    browser.picture("variables-conflict").await;
+    assert_eq!(within("the value", number.get()).await, Ok(7), "nothing is overwritten");
+    browser.click("[data-role=overwrite]").await;
+    browser.until(&row("number", "value"), |text| text == "8").await;
+    browser.fill("form[data-form=variable] [name=value]", "no number").await;
+    browser.click("[data-role=save]").await;
+    browser.until("form[data-form=variable] [data-role=error]", |text| text.contains("this is no JSON")).await;
+
+    within("the end", text.delete()).await.expect("it is deleted");
+    browser.until("table[data-table=variables]", |text| !text.contains("name</i>")).await;
+    calm(&browser).await;
+}
+
+#[tokio::test]
 async fn who_does_not_answer_for_its_locks_is_named() {
     let Some(browser) = Browser::or_skip().await else { return };
     let home = Home::new();

@@ -10,3 +10,4 @@ mod node;
 mod openapi;
 mod resources;
 pub(crate) mod routes;
+mod variables;

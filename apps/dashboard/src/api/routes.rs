@@ -6,10 +6,10 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
-use super::{call, invite, lists, logs, metrics, mutexes, node, openapi, resources};
+use super::{call, invite, lists, logs, metrics, mutexes, node, openapi, resources, variables};
 use crate::{
     app::App,
     http::{files, guard, input::BODY_BYTES_MAX, login},
@@ -40,6 +40,14 @@ pub(crate) fn routes() -> Vec<Route> {
         ("POST", "/api/v1/functions/{name}/call", post(call::call)),
         ("GET", "/api/v1/mutexes", get(mutexes::mutexes)),
         ("POST", "/api/v1/mutexes/{name}/lock", post(mutexes::lock)),
+        ("GET", "/api/v1/variables", get(variables::variables)),
+        ("GET", "/api/v1/variables/{name}", get(variables::read)),
+        ("PUT", "/api/v1/variables/{name}", put(variables::write)),
+        ("DELETE", "/api/v1/variables/{name}", delete(variables::delete)),
+        ("POST", "/api/v1/variables/{name}/add", post(variables::add)),
+        ("POST", "/api/v1/variables/{name}/reset", post(variables::reset)),
+        ("GET", "/api/v1/export/variables", get(variables::export)),
+        ("POST", "/api/v1/import/variables", post(variables::import)),
         ("GET", "/api/v1/events", get(lists::events)),
         ("GET", "/api/v1/stream", get(socket::open)),
         ("GET", "/healthz", get(node::health)),

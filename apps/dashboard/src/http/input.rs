@@ -64,7 +64,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request, limit: usize, patience: Duration) -> Result<T, Refusal> {
+/// A large body as it is.
+pub(crate) async fn body(request: Request) -> Result<Bytes, Refusal> {
+    bytes(request, CALL_BYTES_MAX, CALL_PATIENCE).await
+}
+
+async fn bytes(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::new("too_large", format!("a body may have {limit} bytes here"));
     let length = request.headers().get(axum::http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -72,12 +77,16 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize, patience: Dur
         return Err(too_large());
     }
     let body = tokio::time::timeout(patience, axum::body::to_bytes(request.into_body(), limit)).await;
-    let body: Bytes = match body {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if is_too_long(&error) => return Err(too_large()),
-        Ok(Err(error)) => return Err(Refusal::bad_request(format!("the body breaks off: {error}"))),
-        Err(_) => return Err(Refusal::new("slow_request", format!("the body took longer than {patience:?}"))),
-    };
+    match body {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
+        Ok(Err(error)) => Err(Refusal::bad_request(format!("the body breaks off: {error}"))),
+        Err(_) => Err(Refusal::new("slow_request", format!("the body took longer than {patience:?}"))),
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, limit: usize, patience: Duration) -> Result<T, Refusal> {
+    let body = bytes(request, limit, patience).await?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     // An array would pass for an object whose members are all left out.
     if text.trim_ascii_start().first().is_some_and(|first| *first == b'[') {

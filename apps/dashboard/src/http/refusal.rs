@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use guthi::{CallError, JoinError, LockError, Outcome};
+use guthi::{CallError, JoinError, LockError, Outcome, ReadError, WriteError};
 use serde::Serialize;
 
 /// An error as it is told: `{"error":{"code","message","next","outcome"}}`.
@@ -40,6 +40,17 @@ impl Refusal {
 
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// Whether this is the code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
+    /// Nobody knows whether it was done.
+    pub(crate) const fn unknown(mut self) -> Self {
+        self.outcome = outcome(Outcome::Unknown);
         self
     }
 
@@ -89,6 +100,20 @@ impl From<LockError> for Refusal {
     }
 }
 
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        let next = error.next_step().map(str::to_owned);
+        Self { next, ..Self::new(&code(&error), error.to_string()) }
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        let next = error.next_step().map(str::to_owned);
+        Self { outcome: outcome(error.outcome()), next, ..Self::new(&code(&error), error.to_string()) }
+    }
+}
+
 /// The name of the variant in `snake_case`: what `Debug` begins with.
 fn code(error: &impl fmt::Debug) -> String {
     let text = format!("{error:?}");
@@ -113,24 +138,25 @@ const fn outcome(outcome: Outcome) -> &'static str {
 
 fn status(code: &str) -> StatusCode {
     match code {
-        "bad_request" | "invalid_arguments" | "bad_address" | "bad_name" | "signature_mismatch" | "myself" => {
-            StatusCode::BAD_REQUEST
-        }
+        "bad_request" | "invalid_arguments" | "bad_address" | "bad_name" | "signature_mismatch" | "myself"
+        | "bad_value" | "unsupported_type" | "not_encoded" => StatusCode::BAD_REQUEST,
         "unauthorized" => StatusCode::UNAUTHORIZED,
         "origin_not_allowed" | "forbidden" => StatusCode::FORBIDDEN,
         "not_found" | "no_such_function" | "no_node_has_it" | "unknown_node" | "keeps_no_log" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "slow_request" => StatusCode::REQUEST_TIMEOUT,
-        "excluded" | "not_isolated" | "ambiguous" | "busy" | "timeout" => StatusCode::CONFLICT,
+        "excluded" | "not_isolated" | "ambiguous" | "busy" | "timeout" | "other_type" | "other_mutex" | "fenced"
+        | "lost" => StatusCode::CONFLICT,
+        "conflict" => StatusCode::PRECONDITION_FAILED,
+        "too_many" => StatusCode::INSUFFICIENT_STORAGE,
         "left" => StatusCode::GONE,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "host_not_allowed" => StatusCode::MISDIRECTED_REQUEST,
-        "failed" | "panicked" => StatusCode::UNPROCESSABLE_ENTITY,
+        "failed" | "panicked" | "overflow" | "unreadable" | "unknown_type" => StatusCode::UNPROCESSABLE_ENTITY,
         "upgrade_required" => StatusCode::UPGRADE_REQUIRED,
         "too_many_requests" | "too_many_waiters" => StatusCode::TOO_MANY_REQUESTS,
-        "peer_lost" | "not_linked" | "unreachable" | "wrong_key" | "wrong_cluster" | "wrong_version" | "refused" => {
-            StatusCode::BAD_GATEWAY
-        }
+        "peer_lost" | "not_linked" | "unreachable" | "wrong_key" | "wrong_cluster" | "wrong_version" | "refused"
+        | "unknown" => StatusCode::BAD_GATEWAY,
         "overloaded" | "cancelled" | "unanswered" => StatusCode::SERVICE_UNAVAILABLE,
         "deadline" => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,6 +182,10 @@ mod tests {
         assert_eq!((failed.status, failed.outcome), (StatusCode::UNPROCESSABLE_ENTITY, "applied"));
         let left = Refusal::from(JoinError::Left);
         assert_eq!((left.status, left.code.as_str()), (StatusCode::GONE, "left"));
+        let moved = Refusal::from(WriteError::Unknown { name: "v".into() });
+        assert_eq!((moved.status, moved.code.as_str(), moved.outcome), (StatusCode::BAD_GATEWAY, "unknown", "unknown"));
+        let lost = Refusal::from(ReadError::Lost { name: "v".into() });
+        assert_eq!((lost.status, lost.code.as_str(), lost.outcome), (StatusCode::CONFLICT, "lost", "not_applied"));
         let late = Refusal::from(LockError::Timeout { name: "m".into(), waited: std::time::Duration::from_secs(1) });
         assert_eq!((late.status, late.code.as_str(), late.outcome), (StatusCode::CONFLICT, "timeout", "not_applied"));
     }

@@ -8,6 +8,7 @@ mod mutex;
 mod node;
 mod resources;
 mod sees;
+mod variable;
 mod view;
 
 pub(crate) use event::EventRow;
@@ -18,4 +19,5 @@ pub(crate) use mutex::{At, MutexRow, Mutexes, mutexes, unmoved};
 pub(crate) use node::{Names, NodeRow, find, name, nodes, place, steady};
 pub(crate) use resources::{Known, ResourcesRow, resources, resources_of};
 pub(crate) use sees::{SeesAnswer, sees};
+pub(crate) use variable::{ValueRow, VariableRow, Variables, hex, variables};
 pub(crate) use view::{ViewRow, view};

@@ -105,7 +105,7 @@ impl HolderRow {
 }
 
 impl At {
-    fn new(node: NodeId, names: &Names) -> Self {
+    pub(super) fn new(node: NodeId, names: &Names) -> Self {
         Self { node: node.to_string(), name: names.name(node) }
     }
 }

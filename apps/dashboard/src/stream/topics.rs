@@ -21,6 +21,7 @@ pub(crate) enum Topic {
     Events,
     Functions,
     Mutexes,
+    Variables,
     Resources,
     /// The log of a node, or of all, at this level and graver.
     Log {
@@ -49,6 +50,7 @@ impl Topic {
             "events" => Self::Events,
             "functions" => Self::Functions,
             "mutexes" => Self::Mutexes,
+            "variables" => Self::Variables,
             "resources" => Self::Resources,
             log => {
                 // A name may have colons.

@@ -10,3 +10,4 @@ mod others;
 mod security;
 mod stream;
 mod tls;
+mod variables;

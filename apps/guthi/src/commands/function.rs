@@ -113,12 +113,12 @@ fn arguments(call: &Call) -> Result<Value, Failure> {
 }
 
 /// JSON if it can be read as JSON, and text otherwise.
-fn value(text: &str) -> Value {
+pub(super) fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 /// What stands in the file that an argument names, or the argument itself.
-fn given(argument: &str) -> Result<String, Failure> {
+pub(super) fn given(argument: &str) -> Result<String, Failure> {
     let Some(name) = argument.strip_prefix('@') else { return Ok(argument.to_owned()) };
     if name.starts_with('@') {
         return Ok(name.to_owned());

@@ -10,6 +10,7 @@ mod lock;
 mod log;
 mod node;
 mod start;
+mod variable;
 mod view;
 
 use crate::{
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, globals: &Globals, screen: &Screen) -> Resul
         Command::Fn(Function::Call(call)) => return function::call(*call, globals, screen),
         Command::Lock(Lock::Ls { prefix }) => return lock::list(prefix.as_deref(), &find()?, screen),
         Command::Lock(Lock::Run(run)) => return lock::run(&run, globals, screen),
+        Command::Var(command) => return variable::run(command, globals, screen),
         Command::Events(Events::Watch { lines, no_follow }) => events::watch(lines, !no_follow, &find()?, screen),
         Command::Log(Log::Tail(tail)) => log::tail(&tail, &find()?, screen),
         Command::View(View::Show) => view::show(&find()?, screen),

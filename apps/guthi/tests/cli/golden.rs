@@ -22,6 +22,14 @@ const ASKED: &[(&str, &[&str])] = &[
         "lock-run",
         &["lock", "run", "other", "--", "sh", "-c", "echo '{\"lock\":\"'$GUTHI_LOCK'\",\"fence\":\"'$GUTHI_FENCE'\"}'"],
     ),
+    ("var-set", &["var", "set", "site/limit", "20"]),
+    ("var-get", &["var", "get", "site/limit"]),
+    ("var-add", &["var", "add", "site/limit", "-2"]),
+    ("var-ls", &["var", "ls"]),
+    ("var-export", &["var", "export"]),
+    ("var-import", &["var", "import", "site.jsonl"]),
+    ("var-reset", &["var", "reset", "site/limit"]),
+    ("var-rm", &["var", "rm", "site/limit"]),
     ("events-watch", &["events", "watch", "--no-follow", "-n", "1"]),
     ("log-tail", &["log", "tail", "--on", "ben", "--contains", "serves", "-n", "1"]),
     ("view-show", &["view", "show"]),
@@ -57,6 +65,8 @@ fn every_command_answers_as_it_did_when_somebody_looked() {
     let mut held =
         Process::spawn(&mut home.command(&["lock", "run", "deploy", "--node", "ben", "--", "sh", "-c", "echo; cat"]));
     held.line();
+    home.run(&["var", "set", "motd", "<b>hello</b>"]);
+    fs::write(home.path("site.jsonl"), "{\"name\":\"site/other\",\"value\":1.5}\n").unwrap();
     let mut differ = Vec::new();
     differ.extend(differs("node-start.json", &pretty(ann.told.clone())));
     for (name, arguments, width) in DRAWN {
@@ -113,6 +123,7 @@ const CHANGING: &[&str] = &[
     "available_bytes",
     "calls",
     "colour",
+    "copies",
     "cores",
     "cpu",
     "cpu_usage",
@@ -122,6 +133,7 @@ const CHANGING: &[&str] = &[
     "epoch",
     "fence",
     "held_ms",
+    "homes",
     "incarnation",
     "installed_bytes",
     "key",

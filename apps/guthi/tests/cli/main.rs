@@ -8,4 +8,5 @@ mod kit;
 mod lab;
 mod locks;
 mod manners;
+mod variables;
 mod watching;

@@ -51,6 +51,9 @@ pub mod keys {
     pub const BANS: &str = "node/bans";
     /// Functions: the rest of the key is the name, the value a postcard [`FunctionEntry`](super::FunctionEntry).
     pub const FUNCTION: &str = "fn/";
+    /// Types of variables: the rest of the key is what the type is called, 16 digits of base 16; the value says what it looks
+    /// like.
+    pub const TYPE: &str = "type/";
 }
 
 /// A function as its node describes it.

@@ -65,7 +65,7 @@ fn write_enum(text: &mut String, name: &str, variants: &[Variant]) -> fmt::Resul
     write_name(text, name)?;
     text.write_char('[')?;
     for variant in variants {
-        write_name(text, variant.name)?;
+        write_name(text, &variant.name)?;
         write_fields(text, &variant.fields)?;
         text.write_char(',')?;
     }

@@ -98,15 +98,19 @@ impl Emission<'_> {
                 opaque()
             }
             Kind::Tuple(_) => Shape::Tuple(self.all(id)),
-            Kind::Struct(name, style) => Shape::Struct { name, fields: self.fields(id, style) },
-            Kind::Enum(name, names) => Shape::Enum { name, variants: self.variants(id, names) },
+            Kind::Struct(name, style) => Shape::Struct { name: name.into(), fields: self.fields(id, style) },
+            Kind::Enum(name, names) => Shape::Enum { name: name.into(), variants: self.variants(id, names) },
             Kind::Variant(_) => opaque(),
         }
     }
 
     fn variants(&mut self, id: CompositeId, names: &[&'static str]) -> Vec<Variant> {
         let slots = self.composites[id].parts.clone();
-        names.iter().zip(slots).map(|(&name, slot)| Variant { name, fields: self.variant_fields(slot) }).collect()
+        names
+            .iter()
+            .zip(slots)
+            .map(|(&name, slot)| Variant { name: name.into(), fields: self.variant_fields(slot) })
+            .collect()
     }
 
     fn variant_fields(&mut self, slot: SlotId) -> Fields {
@@ -127,7 +131,7 @@ impl Emission<'_> {
             Style::Tuple(_) => Fields::Tuple(self.all(id)),
             Style::Named(names) => {
                 let shapes = self.all(id);
-                Fields::Named(names.iter().copied().zip(shapes).collect())
+                Fields::Named(names.iter().map(|&name| name.into()).zip(shapes).collect())
             }
         }
     }

@@ -28,8 +28,10 @@
 
 mod bounds;
 mod canonical;
+pub(crate) mod description;
 mod display;
 mod emission;
+pub(crate) mod json;
 mod plausible;
 mod probe;
 mod tracer;
@@ -37,7 +39,7 @@ mod tracer;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -78,14 +80,14 @@ pub(crate) enum Shape {
     /// A struct of any style.
     Struct {
         /// Its name, without a path.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What is in it.
         fields: Fields,
     },
     /// An enum.
     Enum {
         /// Its name, without a path.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// In the order of their indices.
         variants: Vec<Variant>,
     },
@@ -104,7 +106,7 @@ pub(crate) enum Shape {
 }
 
 /// The kinds of values without parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Primitive {
     Unit,
     Bool,
@@ -135,7 +137,7 @@ pub(crate) enum Fields {
     /// Several values: `Name(T, U)`.
     Tuple(Vec<Shape>),
     /// Named values: `Name { a: T, b: U }`.
-    Named(Vec<(&'static str, Shape)>),
+    Named(Vec<(Cow<'static, str>, Shape)>),
     /// A variant that could not be looked into.
     Opaque,
     /// A variant name without a variant of its own: see [`Shape::Alias`].
@@ -146,7 +148,7 @@ pub(crate) enum Fields {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Variant {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// What is in it.
     pub(crate) fields: Fields,
 }

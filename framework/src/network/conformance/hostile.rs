@@ -51,12 +51,17 @@ async fn honest(world: &World) -> Honest {
     let end = world.end(1).await;
     let id = end.network.id();
     let (commands, inbox) = mpsc::channel(1);
+    let life = Arc::new(arc_swap::ArcSwap::from_pointee(crate::runtime::life::Life::new(
+        crate::runtime::clock::Clock::of_runtime(),
+    )));
     let setup = Setup {
         network: end.network,
         credentials: credentials(id, 1),
         executor: Executor::new(id, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
-        mutexes: Mutexes::new(crate::runtime::clock::Clock::of_runtime()),
+        mutexes: Mutexes::new(life.clone()),
+        variables: crate::runtime::variables::Variables::new(life),
+        replicas: 2,
         events: broadcast::channel(16).0,
         description: Vec::new(),
         echo: Echo::default(),

@@ -5,9 +5,10 @@ use std::{mem, sync::Arc};
 use guthi_core::{
     protocol::{
         engine::{Engine, Input},
+        packet::keys,
         variable::{Command, Event, Known, State},
     },
-    wire::name::Name,
+    wire::{id::NodeId, name::Name},
 };
 
 use tokio::time::Instant;
@@ -107,12 +108,32 @@ impl Driver {
     pub(in crate::runtime) fn serve_variables(&mut self) {
         let mut counter = self.setup.variables.counter.lock();
         let (commands, operations) = (mem::take(&mut counter.commands), mem::take(&mut counter.operations));
+        let types = mem::take(&mut counter.types);
         drop(counter);
+        for (kind, value) in types {
+            let key = format!("{}{kind:016x}", keys::TYPE);
+            match self.engine.catalog().own().may_set(&key, &value) {
+                Ok(()) => self.step(Input::Set { key, value }),
+                // The others can use the variable all the same; only tools that do not have the type cannot show it.
+                Err(refused) => tracing::debug!(kind, ?refused, "the others are not told of a type"),
+            }
+        }
         for command in commands {
             self.step(Input::Variable(command));
         }
         if !operations.is_empty() {
             self.step(Input::Variable(Command::Operate(operations)));
+        }
+    }
+
+    /// What a peer says of the types that it uses.
+    pub(in crate::runtime) fn hear_of_types(&self, node: NodeId) {
+        let Some((_, catalog)) = self.engine.catalog().copy(node) else { return };
+        for (key, description) in catalog.with_prefix(keys::TYPE) {
+            let kind = key.strip_prefix(keys::TYPE).and_then(|kind| u64::from_str_radix(kind, 16).ok());
+            if let Some(kind) = kind {
+                self.setup.variables.hear_of_type(kind, description);
+            }
         }
     }
 

@@ -31,12 +31,15 @@ use tokio::{
 pub(crate) use self::drive::ListedVariable;
 use super::life::Lives;
 use crate::{
-    api::metrics::VariableMeters,
+    api::{metrics::VariableMeters, variable_type::VariableType},
     calls::{
-        signature::{Signature, Unsupported},
+        signature::{Shape, Signature, Unsupported, description},
         spin::Spin,
     },
 };
+
+/// The types that a node knows of others, and of itself.
+const TYPES_MAX: usize = 16_384;
 
 /// All variables of one node.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Variables {
     cells: DashMap<Name, Weak<Cell>>,
     /// What the types of this program are called.
     kinds: DashMap<TypeId, Kind>,
+    /// What types look like, of this program and of others.
+    types: DashMap<u64, VariableType>,
     counter: Mutex<Counter>,
     /// The driver is asked something.
     asked: Notify,
@@ -67,6 +72,8 @@ struct Counter {
     waiting: HashMap<Ticket, oneshot::Sender<Result<Answer, Unanswered>>>,
     commands: Vec<Command>,
     operations: Vec<(Name, Ticket, Operation)>,
+    /// Types that the others are to be told of.
+    types: Vec<(u64, Vec<u8>)>,
 }
 
 /// One variable on this node.
@@ -111,10 +118,12 @@ pub(crate) enum Refused {
 
 impl Variables {
     pub(crate) fn new(life: Lives) -> Arc<Self> {
+        let plain = VariableType::names().filter_map(VariableType::named);
         Arc::new(Self {
             life,
             cells: DashMap::new(),
             kinds: DashMap::new(),
+            types: plain.map(|it| (it.kind(), it)).collect(),
             counter: Mutex::default(),
             asked: Notify::new(),
             meters: VariableMeters::default(),
@@ -156,7 +165,32 @@ impl Variables {
         let shape = T::outline().0?;
         let kind = Kind { hash: Signature::of_type(&shape).0, shape: shape.to_string().into() };
         self.kinds.insert(id, kind.clone());
+        self.tell_of_type(kind.hash, shape);
         Ok(kind)
+    }
+
+    /// What values of this kind look like, if that is known.
+    pub(crate) fn type_of(&self, kind: u64) -> Option<VariableType> {
+        self.types.get(&kind).map(|known| known.clone())
+    }
+
+    /// Lets the others know what values of this program's type look like.
+    fn tell_of_type(&self, kind: u64, shape: Shape) {
+        let Some(description) = description::written(&shape) else { return };
+        if self.types.insert(kind, VariableType::new(kind, shape)).is_none() {
+            self.counter.lock().types.push((kind, description));
+            self.asked.notify_one();
+        }
+    }
+
+    /// Another node says what values of this kind look like.
+    pub(super) fn hear_of_type(&self, kind: u64, description: &[u8]) {
+        if self.types.contains_key(&kind) || self.types.len() >= TYPES_MAX {
+            return;
+        }
+        if let Some(shape) = description::read(kind, description) {
+            self.types.insert(kind, VariableType::new(kind, shape));
+        }
     }
 
     pub(crate) const fn meters(&self) -> &VariableMeters {

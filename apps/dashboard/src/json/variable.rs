@@ -1,0 +1,107 @@
+use data_encoding::BASE64;
+use guthi::{Node, RawValue, VariableInfo};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{At, node::Names};
+use crate::app::App;
+
+/// Values that are longer than this as JSON are not told in lists.
+const SHOWN_CHARS_MAX: usize = 400;
+
+/// A variable as its first home knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct VariableRow {
+    pub(crate) name: String,
+    version: String,
+    kind: String,
+    /// What the type looks like, if that is known here.
+    shape: Option<String>,
+    bytes: u64,
+    /// Left out if it is long, or nobody here knows what it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    homes: Vec<At>,
+    copies: u64,
+    degraded: bool,
+}
+
+/// The variables whose names begin so, and how much of the whole they may be.
+pub(crate) struct Variables {
+    pub(crate) rows: Vec<VariableRow>,
+    pub(crate) unanswered: Vec<At>,
+    pub(crate) more: bool,
+}
+
+/// Asks every member. In the order of their names.
+pub(crate) async fn variables(app: &App, prefix: &str, contains: &str) -> Variables {
+    let page = app.node.variables(prefix).await;
+    let names = Names::of(&app.node);
+    let items = page.items.into_iter().filter(|info| info.name.contains(contains));
+    Variables {
+        rows: items.map(|info| VariableRow::new(info, &app.node, &names)).collect(),
+        unanswered: page.unanswered.into_iter().map(|node| At::new(node, &names)).collect(),
+        more: page.more,
+    }
+}
+
+impl VariableRow {
+    fn new(info: VariableInfo, node: &Node, names: &Names) -> Self {
+        let of_kind = node.variable_type(info.kind);
+        let value = info.value.and_then(|bytes| of_kind.as_ref()?.to_json(&bytes));
+        Self {
+            name: info.name,
+            version: info.version.to_string(),
+            kind: hex(info.kind),
+            shape: of_kind.map(|it| it.to_string()),
+            bytes: info.bytes,
+            value: value.filter(|value| value.to_string().len() <= SHOWN_CHARS_MAX),
+            homes: info.homes.into_iter().map(|home| At::new(home, names)).collect(),
+            copies: info.copies,
+            degraded: info.degraded,
+        }
+    }
+}
+
+/// A variable with its value: JSON if its type is known, the encoded bytes if not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ValueRow {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    kind: String,
+    shape: Option<String>,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl ValueRow {
+    pub(crate) fn new(node: &Node, name: &str, raw: &RawValue) -> Self {
+        let of_kind = node.variable_type(raw.kind);
+        let value = of_kind.as_ref().and_then(|it| it.to_json(&raw.bytes));
+        Self {
+            name: name.to_owned(),
+            version: raw.version.to_string(),
+            kind: hex(raw.kind),
+            shape: of_kind.map(|it| it.to_string()),
+            bytes: raw.bytes.len(),
+            base64: value.is_none().then(|| BASE64.encode(&raw.bytes)),
+            value,
+        }
+    }
+
+    /// With its bytes beside the JSON, unless every node knows the type: so it can be brought back where nobody has it.
+    pub(crate) fn whole(node: &Node, name: &str, raw: &RawValue) -> Self {
+        let is_plain = node.variable_type(raw.kind).is_some_and(|it| it.is_plain());
+        let row = Self::new(node, name, raw);
+        let base64 = row.base64.or_else(|| (!is_plain).then(|| BASE64.encode(&raw.bytes)));
+        Self { base64, ..row }
+    }
+}
+
+/// What a type is called.
+pub(crate) fn hex(kind: u64) -> String {
+    format!("{kind:016x}")
+}
