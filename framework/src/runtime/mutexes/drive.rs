@@ -42,7 +42,8 @@ pub(in crate::runtime) struct Desk {
 impl Desk {
     /// Of the first life, which lives by this clock.
     pub(in crate::runtime) fn new(mutexes: Arc<Mutexes>, clock: Clock) -> Self {
-        mutexes.life.store(Arc::new(Life::new(clock)));
+        // Whoever waits with the one that was there before waits with this one.
+        mutexes.life.swap(Arc::new(Life::new(clock))).end();
         let (told, others) = (Holdings::default(), Holdings::default());
         Self { mutexes, parked: BTreeMap::new(), returned: Vec::new(), told, others, rescued: false, stale: true }
     }

@@ -19,7 +19,7 @@ use crate::runtime::driver::Driver;
 impl Variables {
     fn publish(&self, name: &Name, state: State) {
         let Some(cell) = self.known(name) else { return };
-        let published = Arc::new(Published { state, since: Instant::now() });
+        let published = Arc::new(Published { state, life: self.life.load_full(), since: Instant::now() });
         cell.published.store(Some(published.clone()));
         cell.tell(&Found::Copy(published));
     }

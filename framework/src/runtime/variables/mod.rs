@@ -29,7 +29,7 @@ use tokio::{
 };
 
 pub(crate) use self::drive::ListedVariable;
-use super::life::Lives;
+use super::life::{Life, Lives};
 use crate::{
     api::{metrics::VariableMeters, variable_type::VariableType},
     calls::{
@@ -94,6 +94,8 @@ pub(crate) struct Cell {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) state: State,
+    /// By the leases of this life it is read, and of no other.
+    life: Arc<Life>,
     pub(crate) since: Instant,
 }
 
@@ -238,11 +240,10 @@ impl Cell {
 
     /// Reads the copy, if there is one that may be read now: the value first, then the lease (trap T9).
     pub(crate) fn peek<R>(&self, read: impl FnOnce(&State) -> R) -> Option<R> {
-        // Before the copy: one that was published in a later life is not read by the lease of an earlier one.
-        let life = self.variables.life.load();
         let published = self.published.load();
-        let value = read(&published.as_ref()?.state);
-        life.may_read().then_some(value)
+        let published = published.as_ref()?;
+        let value = read(&published.state);
+        published.life.may_read().then_some(value)
     }
 
     /// Whatever copy there is, whether it may be read or not.

@@ -50,6 +50,20 @@ impl Drop for Server {
     }
 }
 
+/// Waits until a replica has all that the server has: before that nothing is acknowledged by it.
+pub(crate) async fn replicated(url: &str) -> anyhow::Result<()> {
+    let mut connection = connect(url).await?;
+    let end = tokio::time::Instant::now() + START_MAX;
+    loop {
+        let told: String = redis::cmd("INFO").arg("replication").query_async(&mut connection).await?;
+        if told.contains("state=online") {
+            return Ok(());
+        }
+        anyhow::ensure!(tokio::time::Instant::now() < end, "the replica does not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A connection, as soon as the server answers.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
     let client = redis::Client::open(url)?;

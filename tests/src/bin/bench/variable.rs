@@ -91,6 +91,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let node = Node::local().cluster(&name).start().await?;
         node.wait_for(3).await?;
         let side = Side::new(node).await?;
+        if let (Some(server), true) = (&replicated, replica.is_some()) {
+            server::replicated(&server.url).await?;
+        }
         let peers = Peers { redis, replicated: replicated.filter(|_| replica.is_some()) };
         let figures = side.measure(options.rounds, &peers, load).await?;
         side.node.leave().await?;
