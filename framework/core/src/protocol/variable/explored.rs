@@ -14,6 +14,13 @@ use crate::{
 };
 
 impl Machine {
+    /// How many operations wait for an answer.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        let (said, unsaid) = self.unfinished();
+        said.len() + unsaid.len()
+    }
+
     /// Drops what makes no difference: the hour, what is said anew with each step, and what is not to be said again. Whether
     /// the lineage holds variables is no matter of this machine.
     pub fn reduce(&mut self, now: Time) {

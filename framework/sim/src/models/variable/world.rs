@@ -344,7 +344,7 @@ impl State {
 
     /// Whether tasks of a node wait.
     pub(super) fn waits(&self, node: u8) -> bool {
-        let unanswered = |machine: &Machine| machine.unanswered().next().is_some();
+        let unanswered = |machine: &Machine| machine.unanswered() > 0;
         self.node(node).reading || self.machine(node).is_some_and(unanswered)
     }
 
@@ -608,7 +608,7 @@ fn node_words(node: &Node, name: &Name) -> String {
     words.extend(machine.readable().next().map(|(_, state)| format!("copy {}", state.version)));
     words.extend(node.read.map(|(version, _)| format!("has read {version}")));
     words.extend(node.reading.then(|| "reads".to_owned()));
-    words.extend(Some(machine.unanswered().count()).filter(|count| *count > 0).map(|it| format!("{it} unanswered")));
+    words.extend(Some(machine.unanswered()).filter(|count| *count > 0).map(|it| format!("{it} unanswered")));
     words.join(", ")
 }
 
@@ -844,6 +844,8 @@ impl Taking<'_> {
             Event::Done { result: Err(why), .. } => {
                 self.step.broken = Some(format!("W3: nobody says what came of an operation: {why:?}"));
             }
+            // Nobody resets anything here.
+            Event::Reset { .. } => {}
             Event::Orphaned { .. } => self.step.orphaned = true,
             Event::Active { .. } => self.step.met.push(ACTIVE),
             Event::Committed { operations, .. } => {
