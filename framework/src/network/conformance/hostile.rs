@@ -60,6 +60,7 @@ async fn honest(world: &World) -> Honest {
         executor: Executor::new(id, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
         mutexes: Mutexes::new(life.clone()),
+        rescue_dir: None,
         variables: crate::runtime::variables::Variables::new(life),
         replicas: 2,
         events: broadcast::channel(16).0,
