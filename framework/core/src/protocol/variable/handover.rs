@@ -60,6 +60,7 @@ impl Machine {
         let me = self.here.seat();
         self.reports.clear();
         self.told.clear();
+        self.offered.clear();
         self.heard.clear();
         self.settled.insert(self.here.me, self.here.settled());
         if !self.here.survives(me) {
@@ -239,6 +240,7 @@ impl Machine {
                 self.note_offered(of, from, held);
             }
             if report.last {
+                self.offered.insert(from);
                 out.reached("variable: an earlier life offers what it has kept");
                 self.consider_offers(out);
             }

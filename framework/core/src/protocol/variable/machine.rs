@@ -54,6 +54,8 @@ pub struct Machine {
     pub(super) heard: BTreeMap<(u16, bool), u32>,
     /// Who has told all.
     pub(super) told: BTreeSet<u16>,
+    /// Who has told all that an earlier life of it has had.
+    pub(super) offered: BTreeSet<u16>,
     /// All survivors have.
     pub(super) recovering: bool,
     /// Shards that are yet to be made complete; those that somebody waits for come first.
@@ -121,6 +123,7 @@ impl Machine {
             offers: BTreeMap::new(),
             heard: BTreeMap::new(),
             told: BTreeSet::new(),
+            offered: BTreeSet::new(),
             recovering: false,
             to_recover: BTreeSet::new(),
             under_recovery: BTreeSet::new(),

@@ -230,7 +230,8 @@ impl Machine {
         let Some(homing) = self.homing.get(&shard) else { return Err(Epoch(0)) };
         let survivors = self.here.view.seats.iter().filter(|seat| seat.since < self.here.view.at.epoch);
         let survivors: BTreeSet<_> = survivors.map(|seat| seat.member).collect();
-        let offered = homing.offered.iter().filter(|_| offers);
+        // What is not told to its end is not all that there was.
+        let offered = homing.offered.iter().filter(|had| offers && self.offered.contains(&had.at.seat));
         let had: Vec<_> = homing.had.iter().chain(offered).collect();
         let replicas = usize::from(self.here.view.replicas);
         let mut last = self.here.view.at.epoch;
