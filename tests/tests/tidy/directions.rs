@@ -66,6 +66,7 @@ const UPWARD: &[Upward] = &[
     ("guthi::calls", "guthi::api::metrics", "what is counted where calls go by, as users see it"),
     ("guthi::runtime", "guthi::api::metrics", "what is counted where peers are judged, as users see it"),
     ("guthi::calls", "guthi::api::trace::Trace", "what a call belongs to travels with it"),
+    ("guthi::runtime::variables", "guthi::api::variable_type::VariableType", "what types look like, as users see it"),
     // Knots: user code is run with a way back to its node.
     ("guthi::calls::executor", "guthi::api::context::Context", "it makes one for each call"),
     ("guthi::calls::executor", "guthi::api::node::Inner", "a context leads back to the node"),

@@ -15,6 +15,12 @@ const RULE: Rule = Rule {
 };
 
 const LIST: &[Allowed] = &[
+    allow(
+        "framework/sim/src/scenario/variable/host.rs",
+        "static TWINS",
+        1,
+        "two names of one shard, which are looked for once and never change",
+    ),
     allow("framework/src/calls/function.rs", "inventory::collect!", 1, "the functions that are declared at link time"),
     allow("framework/src/calls/panic.rs", "static INSTALLED", 1, "the panic hook is one for the process"),
     allow("framework/src/calls/panic.rs", "static CATCHING", 1, "how the hook knows whose panic it sees"),

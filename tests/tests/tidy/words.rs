@@ -38,7 +38,12 @@ const LIST: &[Allowed] = &[
     allow("tests/src/bin/bench/failover.rs", "sleep", 2, "processes are at rest, or all stopped, for a time"),
     allow("tests/src/bin/bench/idle.rs", "sleep", 2, "what it costs to do nothing for a time"),
     allow("tests/src/bin/bench/lock.rs", "sleep", 1, "a token is parked a moment after its guard was given back"),
-    allow("tests/src/bin/bench/redis.rs", "sleep", 2, "a server that starts, and a client that tries again"),
+    allow(
+        "tests/src/bin/bench/redis.rs",
+        "sleep",
+        3,
+        "a server that starts, a replica that comes, and a client that tries again",
+    ),
     allow("tests/src/cluster.rs", "sleep", 2, "the two `eventually`"),
     allow("tests/tests/browser/browser.rs", "sleep", 1, "its own `eventually`"),
     allow("tests/src/functions.rs", "sleep", 6, "functions that take long"),
