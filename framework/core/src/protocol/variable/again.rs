@@ -18,10 +18,8 @@ pub(super) enum Asking {
     Write(Name, u64),
     /// For the acknowledgements of this version.
     Commit(Name, Version),
-    /// For somebody to know this piece of a report.
-    Report(u16, u32),
-    /// The same of what an earlier life has had.
-    Offer(u16, u32),
+    /// For somebody to know this piece of what this life, or an earlier one, has had.
+    Report(u16, bool, u32),
     /// For records, while so many are missing.
     Pull(Shard, usize),
     /// For somebody to have this piece of a shard.

@@ -77,7 +77,7 @@ impl Machine {
                 let shard = self.here.shard(name);
                 let is_newer = record.state.version > self.state(shard, name).version;
                 let forgetful = self.has(Bug::LastStoreWins) || self.has(Bug::OldWriteTaken);
-                !self.is_other_home(shard, seat) || !(is_newer || forgetful)
+                !self.here.is_other_home(shard, seat) || !(is_newer || forgetful)
             }
             Part::Stored { name, version } => {
                 let pending = self.pending(name).filter(|pending| pending.version == *version);
@@ -92,7 +92,7 @@ impl Machine {
             }),
             Part::Fill { shard, .. } => {
                 let full = self.stores.get(shard).is_some_and(|store| store.full >= self.here.view.at.epoch);
-                !self.is_other_home(*shard, seat) || (full && !self.has(Bug::FillTakenTwice))
+                !self.here.is_other_home(*shard, seat) || (full && !self.has(Bug::FillTakenTwice))
             }
             Part::Filled { shard, chunk } => !self.is_filling(*shard, seat, *chunk),
             Part::Release { shards, .. } => {
@@ -133,10 +133,5 @@ impl Machine {
 
     fn pulling(&self, shard: Shard) -> Option<&Homing> {
         self.homing.get(&shard).filter(|homing| homing.phase == Phase::Pulling)
-    }
-
-    /// Whether this is a home of a shard whose first home is at another place.
-    fn is_other_home(&self, shard: Shard, first: u16) -> bool {
-        self.here.home(shard) == first && self.here.homes(shard).contains(&self.here.seat())
     }
 }

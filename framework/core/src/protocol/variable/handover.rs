@@ -58,11 +58,10 @@ impl Machine {
     /// Each survivor tells each member what it has brought for it.
     pub(super) fn prepare_reports(&mut self) {
         let me = self.here.seat();
-        self.reports.clear();
+        self.pieces.clear();
         self.told.clear();
-        self.offered.clear();
         self.heard.clear();
-        self.settled.insert(self.here.me, self.here.settled());
+        self.note_settled(self.here.me, self.here.settled());
         if !self.here.survives(me) {
             return;
         }
@@ -75,19 +74,21 @@ impl Machine {
         }
         let mut copies = BTreeMap::<u16, Vec<(Name, Version)>>::new();
         for (name, copy) in &self.copies {
-            let home = self.here.home(self.here.shard(name));
-            if let Copy::Valid(state) = copy
-                && home != me
-            {
+            let shard = self.here.shard(name);
+            let home = self.here.home(shard);
+            let Copy::Valid(state) = copy else { continue };
+            if home != me {
                 copies.entry(home).or_default().push((name.clone(), state.version));
+            } else if let Some(homing) = self.homing.get_mut(&shard) {
+                homing.note_copy(name.clone(), me, state.version);
             }
         }
         for seat in self.here.others() {
             let held = held.remove(&seat).unwrap_or_default();
             let copies = copies.remove(&seat).unwrap_or_default();
-            let reports = self.in_pieces(held, copies);
-            self.reports.insert(seat, reports);
-            self.say_report(seat, 0);
+            let pieces = self.in_pieces(held, copies);
+            self.pieces.insert((seat, false), pieces);
+            self.say_piece(seat, false, 0);
         }
     }
 
@@ -133,38 +134,57 @@ impl Machine {
         pieces
     }
 
-    pub(super) fn say_report(&mut self, seat: u16, level: usize) {
-        let Some(report) = self.reports.get(&seat).and_then(|reports| reports.front()).cloned() else { return };
-        self.again.push(self.here.now, level, Asking::Report(seat, report.chunk));
-        self.here.post(seat, Part::Report(report));
+    /// Says the next piece of what this life, or an earlier one, has for that member.
+    pub(super) fn say_piece(&mut self, seat: u16, estate: bool, level: usize) {
+        let piece = self.pieces.get(&(seat, estate)).and_then(|pieces| pieces.front());
+        let Some(report) = piece.cloned() else { return };
+        let asking = Asking::Report(seat, estate, report.chunk);
+        let part = if estate {
+            let Some(of) = self.estate.as_ref().map(|estate| estate.of) else { return };
+            Part::Offer { of, report }
+        } else {
+            Part::Report(report)
+        };
+        self.again.push(self.here.now, level, asking);
+        self.here.post(seat, part);
     }
 
-    pub(super) fn hear_reported(&mut self, from: u16, chunk: u32) -> bool {
-        let Some(reports) = self.reports.get_mut(&from) else { return false };
-        if reports.pop_front_if(|report| report.chunk == chunk).is_none() {
+    pub(super) fn is_telling(&self, seat: u16, estate: bool, chunk: u32) -> bool {
+        let piece = self.pieces.get(&(seat, estate)).and_then(|pieces| pieces.front());
+        piece.is_some_and(|piece| piece.chunk == chunk)
+    }
+
+    /// A piece is known there.
+    pub(super) fn hear_told(&mut self, from: u16, estate: bool, chunk: u32) -> bool {
+        let Some(pieces) = self.pieces.get_mut(&(from, estate)) else { return false };
+        if pieces.pop_front_if(|piece| piece.chunk == chunk).is_none() {
             return false;
         }
-        if reports.is_empty() {
-            self.reports.remove(&from);
+        if pieces.is_empty() {
+            self.pieces.remove(&(from, estate));
         } else {
-            self.say_report(from, 0);
+            self.say_piece(from, estate, 0);
         }
         true
     }
 
-    pub(super) fn hear_report(&mut self, from: u16, report: Report, out: &mut Outbox) -> bool {
-        let next = self.heard.entry((from, false)).or_default();
-        if report.chunk > *next {
-            return false;
+    /// Whether a piece is the next one of that member. If none before it is missing, that is to know that it has come.
+    fn is_next(&mut self, from: u16, estate: bool, chunk: u32) -> bool {
+        let next = self.heard.entry((from, estate)).or_default();
+        let news = chunk == *next;
+        if chunk <= *next {
+            *next += u32::from(news);
+            self.here.post(from, if estate { Part::Offered { chunk } } else { Part::Reported { chunk } });
         }
-        let news = report.chunk == *next;
-        *next = (*next).max(report.chunk + 1);
-        self.here.post(from, Part::Reported { chunk: report.chunk });
+        news
+    }
+
+    pub(super) fn hear_report(&mut self, from: u16, report: Report, out: &mut Outbox) -> bool {
+        let news = self.is_next(from, false, report.chunk);
         if news {
             let Report { last, settled, holding, shards, copies, .. } = report;
             if let Some(by) = self.here.member(from) {
-                let known = self.settled.entry(by).or_default();
-                *known = settled.max(*known);
+                self.note_settled(by, settled);
             }
             self.holding |= holding;
             for held in shards {
@@ -177,7 +197,7 @@ impl Machine {
                 }
             }
             if last {
-                self.told.insert(from);
+                self.told.insert((from, false));
                 self.recover(out);
             }
         }
@@ -188,7 +208,6 @@ impl Machine {
 
     /// Offers it to the homes of this view, this node among them.
     pub(super) fn prepare_offers(&mut self) {
-        self.offers.clear();
         let Some(estate) = self.estate.as_ref().filter(|estate| estate.lineage == self.here.view.at.lineage) else {
             return;
         };
@@ -198,29 +217,9 @@ impl Machine {
         }
         for (seat, held) in held {
             let pieces = self.in_pieces(held, Vec::new());
-            self.offers.insert(seat, pieces);
-            self.say_offer(seat, 0);
+            self.pieces.insert((seat, true), pieces);
+            self.say_piece(seat, true, 0);
         }
-    }
-
-    pub(super) fn say_offer(&mut self, seat: u16, level: usize) {
-        let Some(report) = self.offers.get(&seat).and_then(|pieces| pieces.front()).cloned() else { return };
-        let Some(of) = self.estate.as_ref().map(|estate| estate.of) else { return };
-        self.again.push(self.here.now, level, Asking::Offer(seat, report.chunk));
-        self.here.post(seat, Part::Offer { of, report });
-    }
-
-    pub(super) fn hear_offered(&mut self, from: u16, chunk: u32) -> bool {
-        let Some(offers) = self.offers.get_mut(&from) else { return false };
-        if offers.pop_front_if(|report| report.chunk == chunk).is_none() {
-            return false;
-        }
-        if offers.is_empty() {
-            self.offers.remove(&from);
-        } else {
-            self.say_offer(from, 0);
-        }
-        true
     }
 
     pub(super) fn hear_offer(&mut self, from: u16, of: Member, report: Report, out: &mut Outbox) -> bool {
@@ -228,19 +227,13 @@ impl Machine {
         if self.here.member(from).is_none_or(|member| member.node != of.node || member.incarnation <= of.incarnation) {
             return false;
         }
-        let next = self.heard.entry((from, true)).or_default();
-        if report.chunk > *next {
-            return false;
-        }
-        let news = report.chunk == *next;
-        *next = (*next).max(report.chunk + 1);
-        self.here.post(from, Part::Offered { chunk: report.chunk });
+        let news = self.is_next(from, true, report.chunk);
         if news {
             for held in report.shards {
                 self.note_offered(of, from, held);
             }
             if report.last {
-                self.offered.insert(from);
+                self.told.insert((from, true));
                 out.reached("variable: an earlier life offers what it has kept");
                 self.consider_offers(out);
             }
@@ -255,14 +248,6 @@ impl Machine {
                 self.here.post(seat, Part::Holding);
             }
         }
-    }
-
-    pub(super) fn is_reporting(&self, seat: u16, chunk: u32) -> bool {
-        self.reports.get(&seat).and_then(|reports| reports.front()).is_some_and(|report| report.chunk == chunk)
-    }
-
-    pub(super) fn is_offering(&self, seat: u16, chunk: u32) -> bool {
-        self.offers.get(&seat).and_then(|offers| offers.front()).is_some_and(|report| report.chunk == chunk)
     }
 
     /// Where it was when others went on without it.

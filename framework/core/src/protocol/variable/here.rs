@@ -6,7 +6,7 @@ use alloc::{
 use super::{Config, Message, Part, machine::Outbox};
 use crate::{
     protocol::{
-        home::{SHARDS, Shard},
+        home::{Shard, all_homes},
         service::Service,
         time::Time,
         view::View,
@@ -70,12 +70,10 @@ impl Here {
     fn count(&mut self) {
         self.seats = self.view.members().zip(0..).collect();
         let places = |members: Vec<Member>| members.iter().filter_map(|it| self.seats.get(it).copied()).collect();
-        self.homes = self.shards().map(|shard| (shard, places(shard.homes_in(&self.view)))).collect();
-    }
-
-    fn shards(&self) -> impl Iterator<Item = Shard> + use<> {
-        let only = self.config.only;
-        (0..SHARDS).map(Shard).filter(move |shard| only.is_none_or(|only| only == *shard))
+        self.homes = match self.config.only {
+            Some(shard) => [(shard, places(shard.homes_in(&self.view)))].into(),
+            None => (0..).map(Shard).zip(all_homes(&self.view).into_iter().map(places)).collect(),
+        };
     }
 
     pub(super) fn shard(&self, name: &Name) -> Shard {
@@ -111,6 +109,11 @@ impl Here {
 
     pub(super) fn is_home(&self, shard: Shard) -> bool {
         self.home(shard) == self.seat()
+    }
+
+    /// Whether this node is a home of a shard whose first home has that place.
+    pub(super) fn is_other_home(&self, shard: Shard, first: u16) -> bool {
+        self.home(shard) == first && self.homes(shard).contains(&self.seat())
     }
 
     /// The homes of a shard, beside this node.

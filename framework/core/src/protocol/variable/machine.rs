@@ -47,15 +47,12 @@ pub struct Machine {
     pub(super) settled: BTreeMap<Member, u64>,
 
     // From view to view.
-    /// What the others are told of what this node has brought, piece by piece.
-    pub(super) reports: BTreeMap<u16, VecDeque<Report>>,
-    pub(super) offers: BTreeMap<u16, VecDeque<Report>>,
+    /// What the others are yet to be told of what this node has brought, and of what an earlier life of it has had.
+    pub(super) pieces: BTreeMap<(u16, bool), VecDeque<Report>>,
     /// The next piece that each has to tell; of its own, and of an earlier life of it.
     pub(super) heard: BTreeMap<(u16, bool), u32>,
-    /// Who has told all.
-    pub(super) told: BTreeSet<u16>,
-    /// Who has told all that an earlier life of it has had.
-    pub(super) offered: BTreeSet<u16>,
+    /// Who has told all; of its own, and of an earlier life of it.
+    pub(super) told: BTreeSet<(u16, bool)>,
     /// All survivors have.
     pub(super) recovering: bool,
     /// Shards that are yet to be made complete; those that somebody waits for come first.
@@ -119,11 +116,9 @@ impl Machine {
             homing: BTreeMap::new(),
             slots: BTreeMap::new(),
             settled: BTreeMap::new(),
-            reports: BTreeMap::new(),
-            offers: BTreeMap::new(),
+            pieces: BTreeMap::new(),
             heard: BTreeMap::new(),
             told: BTreeSet::new(),
-            offered: BTreeSet::new(),
             recovering: false,
             to_recover: BTreeSet::new(),
             under_recovery: BTreeSet::new(),
@@ -384,7 +379,7 @@ impl Machine {
             Part::Store { name, record } => (self.hear_store(seat, name, record, out), Ignored::NotHome),
             Part::Stored { name, version } => (self.hear_stored(seat, &name, version, out), Ignored::NotAsked),
             Part::Report(report) => (self.hear_report(seat, report, out), Ignored::NotAsked),
-            Part::Reported { chunk } => (self.hear_reported(seat, chunk), Ignored::NotAsked),
+            Part::Reported { chunk } => (self.hear_told(seat, false, chunk), Ignored::NotAsked),
             Part::Pull { shard, estate, names } => (self.hear_pull(seat, shard, estate, names), Ignored::NotAsked),
             Part::Pulled { shard, records } => (self.hear_pulled(shard, records, out), Ignored::NotAsked),
             Part::Fill { shard, chunk, last, entries } => {
@@ -397,7 +392,7 @@ impl Machine {
             }
             Part::Released { shards, estate } => (self.hear_released(seat, &shards, estate), Ignored::NotAsked),
             Part::Offer { of, report } => (self.hear_offer(seat, of, report, out), Ignored::NotAsked),
-            Part::Offered { chunk } => (self.hear_offered(seat, chunk), Ignored::NotAsked),
+            Part::Offered { chunk } => (self.hear_told(seat, true, chunk), Ignored::NotAsked),
             Part::Holding => {
                 self.holding = true;
                 (true, Ignored::NotAsked)
@@ -417,8 +412,7 @@ impl Machine {
             Asking::Read(name, nonce) => self.say_read(name, nonce, level),
             Asking::Write(name, _) => self.say_write(name, level),
             Asking::Commit(name, _) => self.say_commit(&name, None, level),
-            Asking::Report(seat, _) => self.say_report(seat, level),
-            Asking::Offer(seat, _) => self.say_offer(seat, level),
+            Asking::Report(seat, estate, _) => self.say_piece(seat, estate, level),
             Asking::Pull(shard, _) => self.say_pull(shard, level),
             Asking::Fill(shard, seat, _) => self.fill(shard, seat, level),
             Asking::Release(seat, estate) => self.say_release(seat, estate, level),
@@ -437,8 +431,7 @@ impl Machine {
                 let pending = self.slots.get(name).and_then(|slot| slot.pending.as_ref());
                 pending.is_some_and(|pending| pending.version == *version)
             }
-            Asking::Report(seat, chunk) => self.is_reporting(*seat, *chunk),
-            Asking::Offer(seat, chunk) => self.is_offering(*seat, *chunk),
+            Asking::Report(seat, estate, chunk) => self.is_telling(*seat, *estate, *chunk),
             Asking::Pull(shard, missing) => self.is_missing(*shard, *missing),
             Asking::Fill(shard, seat, chunk) => self.is_filling(*shard, *seat, *chunk),
             Asking::Release(seat, estate) => self.releasing.contains_key(&(*seat, *estate)),

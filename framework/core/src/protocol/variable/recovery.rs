@@ -12,7 +12,6 @@ use alloc::{
 use super::{
     Entry, Event, Held, Machine, Part, Record, Version,
     again::Asking,
-    copies::Copy,
     machine::Outbox,
     serving::{Pending, note_recent},
 };
@@ -105,6 +104,12 @@ pub(super) struct Staged {
     records: BTreeMap<Name, Record>,
 }
 
+/// The views before this one, the latest first, with those who could be home of something there; and who of them is there still.
+struct Past {
+    survivors: BTreeSet<Member>,
+    former: Vec<(Epoch, Vec<Member>)>,
+}
+
 impl Homing {
     pub(super) fn new(phase: Phase) -> Self {
         Self {
@@ -119,6 +124,10 @@ impl Homing {
             waiting: BTreeSet::new(),
             sequence: 0,
         }
+    }
+
+    pub(super) const fn is_orphaned(&self) -> bool {
+        matches!(self.phase, Phase::Orphaned(_))
     }
 
     pub(super) fn note_copy(&mut self, name: Name, seat: u16, version: Version) {
@@ -156,30 +165,33 @@ impl Machine {
 
     /// All that an earlier life has had is known.
     pub(super) fn consider_offers(&mut self, out: &mut Outbox) {
-        let orphaned = self.homing.iter().filter(|(_, it)| matches!(it.phase, Phase::Orphaned(_)));
-        for shard in orphaned.map(|(shard, _)| *shard).collect::<Vec<_>>() {
-            self.decide(shard, out);
+        let orphaned = self.homing.iter().filter(|(_, it)| it.is_orphaned());
+        let orphaned = orphaned.map(|(shard, _)| *shard).collect::<Vec<_>>();
+        let past = self.look_back();
+        for shard in orphaned {
+            self.decide(shard, &past, out);
         }
     }
 
     /// Begins, once all survivors have said what they have.
     pub(super) fn recover(&mut self, out: &mut Outbox) {
-        let told = |seat: u16| !self.here.survives(seat) || self.told.contains(&seat);
+        let told = |seat: u16| !self.here.survives(seat) || self.told.contains(&(seat, false));
         let unwanted = self.has(Bug::VariableReportsUnwanted);
         if self.recovering || !(self.here.others().all(told) || unwanted) {
             return;
         }
         self.recovering = true;
+        let past = self.look_back();
         for shard in self.homing.keys().copied().collect::<Vec<_>>() {
-            self.decide(shard, out);
+            self.decide(shard, &past, out);
         }
         self.work(out);
     }
 
     /// Where the shard was complete last.
-    fn decide(&mut self, shard: Shard, out: &mut Outbox) {
+    fn decide(&mut self, shard: Shard, past: &Past, out: &mut Outbox) {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
-        if !matches!(homing.phase, Phase::Reporting | Phase::Orphaned(_)) {
+        if homing.phase != Phase::Reporting && !homing.is_orphaned() {
             return;
         }
         if homing.phase == Phase::Reporting
@@ -189,10 +201,10 @@ impl Machine {
             let records = store.records.iter().map(|(name, record)| (name.clone(), record.state.version));
             Homing::note(&mut homing.had, self.here.me, at, store.full, records);
         }
-        let without = self.sources(shard, false);
+        let without = self.sources(shard, past, false);
         let (sources, out_of) = match without {
             Ok(sources) => (sources, false),
-            Err(_) => match self.sources(shard, true) {
+            Err(_) => match self.sources(shard, past, true) {
                 Ok(sources) => (sources, true),
                 Err(since) => return self.orphan(shard, since, out),
             },
@@ -215,7 +227,7 @@ impl Machine {
         };
         homing.best = best.iter().map(|(name, (version, _))| (name.clone(), *version)).collect();
         homing.missing = best.into_iter().filter(|(name, (version, _))| !here(name, *version)).collect();
-        self.orphans -= u32::from(matches!(homing.phase, Phase::Orphaned(_)));
+        self.orphans -= u32::from(homing.is_orphaned());
         homing.phase = Phase::Pulling;
         let wanted = !homing.waiting.is_empty();
         self.to_recover.insert((!wanted, shard));
@@ -225,26 +237,32 @@ impl Machine {
         }
     }
 
+    /// What is the same for all shards.
+    fn look_back(&self) -> Past {
+        let view = &self.here.view;
+        let survivors = view.seats.iter().filter(|seat| seat.since < view.at.epoch).map(|seat| seat.member).collect();
+        Past { survivors, former: view.former().collect() }
+    }
+
     /// Those who had all of a shard when it was last complete; else in which view all who had it are gone.
-    fn sources(&self, shard: Shard, offers: bool) -> Result<BTreeSet<Source>, Epoch> {
+    fn sources(&self, shard: Shard, past: &Past, offers: bool) -> Result<BTreeSet<Source>, Epoch> {
         let Some(homing) = self.homing.get(&shard) else { return Err(Epoch(0)) };
-        let survivors = self.here.view.seats.iter().filter(|seat| seat.since < self.here.view.at.epoch);
-        let survivors: BTreeSet<_> = survivors.map(|seat| seat.member).collect();
         // What is not told to its end is not all that there was.
-        let offered = homing.offered.iter().filter(|had| offers && self.offered.contains(&had.at.seat));
+        let offered = homing.offered.iter().filter(|had| offers && self.told.contains(&(had.at.seat, true)));
         let had: Vec<_> = homing.had.iter().chain(offered).collect();
         let replicas = usize::from(self.here.view.replicas);
         let mut last = self.here.view.at.epoch;
-        for (epoch, members) in self.here.view.former() {
+        for (epoch, members) in &past.former {
+            let epoch = *epoch;
             last = epoch;
-            let homes = shard.rank(members.into_iter(), replicas);
+            let homes = shard.rank(members.iter().copied(), replicas);
             let full_ignored = self.has(Bug::FullIgnored);
             let full = |had: &&&Had| homes.contains(&had.by) && (had.full >= epoch || full_ignored);
             let sources: BTreeSet<_> = had.iter().filter(full).map(|had| had.at).collect();
             if !sources.is_empty() {
                 return Ok(sources);
             }
-            let says = |home: &Member| survivors.contains(home) || had.iter().any(|had| had.by == *home);
+            let says = |home: &Member| past.survivors.contains(home) || had.iter().any(|had| had.by == *home);
             if !homes.iter().any(says) {
                 return Err(epoch);
             }
@@ -255,7 +273,7 @@ impl Machine {
     fn orphan(&mut self, shard: Shard, since: Epoch, out: &mut Outbox) {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         let news = homing.phase != Phase::Orphaned(since);
-        self.orphans += u32::from(!matches!(homing.phase, Phase::Orphaned(_)));
+        self.orphans += u32::from(!homing.is_orphaned());
         homing.phase = Phase::Orphaned(since);
         let waiting = core::mem::take(&mut homing.waiting);
         if news {
@@ -272,7 +290,7 @@ impl Machine {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         homing.best.clear();
         homing.missing.clear();
-        self.orphans -= u32::from(matches!(homing.phase, Phase::Orphaned(_)));
+        self.orphans -= u32::from(homing.is_orphaned());
         homing.phase = Phase::Pulling;
         self.to_recover.insert((false, shard));
         out.reached("variable: an orphaned shard begins anew");
@@ -283,7 +301,7 @@ impl Machine {
     /// Somebody waits for this variable: its shard comes before others.
     pub(super) fn want(&mut self, shard: Shard, name: &Name) {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
-        if !matches!(homing.phase, Phase::Active | Phase::Orphaned(_)) {
+        if homing.phase != Phase::Active && !homing.is_orphaned() {
             homing.waiting.insert(name.clone());
             if self.to_recover.remove(&(true, shard)) {
                 self.to_recover.insert((false, shard));
@@ -375,10 +393,9 @@ impl Machine {
         for (name, version) in core::mem::take(&mut homing.best) {
             let here = own.records.remove(&name).filter(|record| record.state.version == version);
             let Some(mut record) = here.or_else(|| homing.pulled.remove(&name)) else { continue };
-            // What was answered is not asked again, and neither is what those asked who are gone.
-            let settled = &self.settled;
-            let open = |by: &Member, number| settled.get(by).is_none_or(|settled| number >= *settled);
-            record.recent.retain(|it| self.here.view.has(it.by) && open(&it.by, it.number));
+            // Those who are gone do not ask again either.
+            record.recent.retain(|it| self.here.view.has(it.by));
+            record.forget_settled(&self.settled);
             if record.state.value.is_some() || !record.recent.is_empty() {
                 records.insert(name, record);
             }
@@ -407,9 +424,16 @@ impl Machine {
         let copies = self.homing.get_mut(&shard).map(|homing| core::mem::take(&mut homing.copies)).unwrap_or_default();
         for (name, holders) in copies {
             let version = self.state(shard, &name).version;
+            let (own, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|(seat, _)| *seat == self.here.seat());
+            if own.iter().any(|(_, copy)| *copy != version) {
+                self.withdraw(&name, out);
+            }
+            if others.is_empty() {
+                continue;
+            }
             let spared = self.has(Bug::StaleCopySpared);
             let (current, stale): (Vec<_>, Vec<_>) =
-                holders.into_iter().partition(|(_, copy)| *copy == version || spared);
+                others.into_iter().partition(|(_, copy)| *copy == version || spared);
             let slot = self.slots.entry(name.clone()).or_default();
             slot.copies.extend(current.into_iter().map(|(seat, _)| (seat, 0)));
             if !stale.is_empty() {
@@ -419,14 +443,6 @@ impl Machine {
                 slot.pending = Some(Pending::stale(later, stale.into_iter().map(|(seat, _)| seat).collect()));
                 self.say_commit(&name, None, 0);
             }
-        }
-        let kept = self.copies.iter().filter(|(name, _)| self.here.shard(name) == shard);
-        let stale = kept.filter(|(name, copy)| match copy {
-            Copy::Valid(state) => state.version != self.state(shard, name).version,
-            Copy::Pending { .. } => false,
-        });
-        for name in stale.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.withdraw(&name, out);
         }
     }
 
@@ -489,7 +505,7 @@ impl Machine {
         entries: Vec<Entry>,
         out: &mut Outbox,
     ) -> bool {
-        if self.here.home(shard) != from || !self.here.homes(shard).contains(&self.here.seat()) {
+        if !self.here.is_other_home(shard, from) {
             return false;
         }
         let epoch = self.here.view.at.epoch;
@@ -531,7 +547,7 @@ impl Machine {
     /// Another home is told of a version that is being written. It is acknowledged in any case.
     pub(super) fn hear_store(&mut self, from: u16, name: Name, mut record: Record, out: &mut Outbox) -> bool {
         let shard = self.here.shard(&name);
-        if self.here.home(shard) != from || !self.here.homes(shard).contains(&self.here.seat()) {
+        if !self.here.is_other_home(shard, from) {
             return false;
         }
         let version = record.state.version;

@@ -4,10 +4,14 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
+use core::cmp::Ordering;
 
 use super::{
-    Action, Event, Machine, Operation, Outcome, Part, Recent, Record, Refusal, State, Version, again::Asking,
-    copies::Copy, machine::Outbox, recovery::Phase,
+    Action, Event, Machine, Operation, Outcome, Part, Recent, Record, Refusal, State, Version,
+    again::Asking,
+    copies::Copy,
+    machine::Outbox,
+    recovery::{Homing, Phase},
 };
 use crate::{
     protocol::{bugs::Bug, home::Shard},
@@ -85,7 +89,7 @@ impl Machine {
     pub(super) fn hear_read(&mut self, from: u16, name: Name, nonce: u64, out: &mut Outbox) -> bool {
         let shard = self.here.shard(&name);
         let Some(homing) = self.homing.get(&shard) else { return false };
-        if matches!(homing.phase, Phase::Orphaned(_)) {
+        if homing.is_orphaned() {
             self.here.post(from, Part::Data { name, nonce, state: None });
             return true;
         }
@@ -111,9 +115,9 @@ impl Machine {
     ) -> bool {
         let shard = self.here.shard(&name);
         let (Some(by), Some(homing)) = (self.here.member(from), self.homing.get(&shard)) else { return false };
-        let known = self.settled.entry(by).or_default();
-        *known = settled.max(*known);
-        if matches!(homing.phase, Phase::Orphaned(_)) && operations.iter().any(|it| it.action == Action::Reset) {
+        let orphaned = homing.is_orphaned();
+        self.note_settled(by, settled);
+        if orphaned && operations.iter().any(|it| it.action == Action::Reset) {
             self.reset(shard, out);
         }
         if !self.has_room(&name) {
@@ -167,8 +171,9 @@ impl Machine {
     pub(super) fn pursue(&mut self, name: &Name, out: &mut Outbox) {
         let shard = self.here.shard(name);
         loop {
-            let phase = self.homing.get(&shard).map(|homing| &homing.phase);
-            let (active, orphaned) = (matches!(phase, Some(Phase::Active)), matches!(phase, Some(Phase::Orphaned(_))));
+            let homing = self.homing.get(&shard);
+            let active = homing.is_some_and(|homing| homing.phase == Phase::Active);
+            let orphaned = homing.is_some_and(Homing::is_orphaned);
             let Some(slot) = self.slots.get_mut(name) else { return };
             if let Some(pending) = &slot.pending {
                 let early = self.here.config.bugs.has(Bug::AnsweredBeforeStored) && pending.invalidations.is_empty();
@@ -223,45 +228,31 @@ impl Machine {
         record.map(|record| record.state.clone()).unwrap_or_default()
     }
 
-    fn standing_of(&self, shard: Shard, name: &Name, by: Member, number: u64) -> Known {
-        if self.has(Bug::OperationNumberIgnored) {
-            return Known::Not;
-        }
-        let record = self.stores.get(&shard).and_then(|store| store.records.get(name));
-        let stored = record.and_then(|record| recent(&record.recent, by));
-        let vain = self.slots.get(name).and_then(|slot| recent(&slot.vain, by));
-        let last = stored.max(vain);
-        if last == Some(number) {
-            Known::Answered
-        } else if last > Some(number) || self.settled.get(&by).is_some_and(|settled| number < *settled) {
-            Known::Older
-        } else {
-            Known::Not
+    /// What a batch of this number is, if this is the last of its member that was done or refused.
+    fn compare(&self, by: Member, number: u64, last: Option<u64>) -> Known {
+        let is_settled = || self.settled.get(&by).is_some_and(|settled| number < *settled);
+        match last.cmp(&Some(number)) {
+            _ if self.has(Bug::OperationNumberIgnored) => Known::Not,
+            Ordering::Equal => Known::Answered,
+            Ordering::Greater => Known::Older,
+            Ordering::Less if is_settled() => Known::Older,
+            Ordering::Less => Known::Not,
         }
     }
 
     /// The whole queue becomes one version. Each batch is looked at when it is done, not when it comes: so a repetition that
     /// stands behind its original is known as that.
     fn write(&mut self, shard: Shard, name: &Name, orphaned: bool, out: &mut Outbox) {
-        let queue = self.slots.get_mut(name).map(|slot| core::mem::take(&mut slot.queue)).unwrap_or_default();
+        let Some(slot) = self.slots.get_mut(name) else { return };
+        let (queue, mut vain) = (core::mem::take(&mut slot.queue), core::mem::take(&mut slot.vain));
         let (version, bugs) = (self.next_version(shard), self.here.config.bugs);
-        let before = self.state(shard, name);
         let (mut answers, mut fresh, mut operations) = (Vec::new(), Vec::<Recent>::new(), 0);
         let mut record = self.take_record(shard, name);
+        let before = record.state.version;
         for asked in queue {
             let Some(by) = self.here.member(asked.by) else { continue };
-            let done = fresh.iter().filter(|it| it.by == by).map(|it| it.number).max();
-            let number_counts = !self.has(Bug::OperationNumberIgnored);
-            let known = match done.filter(|_| number_counts) {
-                Some(done) if done == asked.number => Known::Answered,
-                Some(done) if done > asked.number => Known::Older,
-                _ => match record_recent(&record, by) {
-                    Some(last) if number_counts && last == asked.number => Known::Answered,
-                    Some(last) if number_counts && last > asked.number => Known::Older,
-                    _ => self.standing_of(shard, name, by, asked.number),
-                },
-            };
-            match known {
+            let of_it = fresh.iter().chain(&record.recent).chain(&vain).filter(|it| it.by == by);
+            match self.compare(by, asked.number, of_it.map(|it| it.number).max()) {
                 Known::Older => {
                     out.reached("variable: a batch that is older than one that is known");
                     continue;
@@ -289,10 +280,8 @@ impl Machine {
             operations,
             withdrawn: 0,
         };
-        let changed = record.state.version != before.version;
-        for it in &fresh {
-            slot.vain.retain(|vain| vain.by != it.by);
-        }
+        let changed = record.state.version != before;
+        vain.retain(|vain| fresh.iter().all(|it| it.by != vain.by));
         if changed {
             note_recent(&mut record.recent, &fresh);
             // Who wants a copy with the answer has given up its own, unless it has asked for that later.
@@ -306,8 +295,9 @@ impl Machine {
             pending.withdrawn = u32::try_from(pending.invalidations.len()).unwrap_or(u32::MAX);
             pending.stores = self.here.other_homes(shard).collect();
         } else {
-            note_recent(&mut slot.vain, &fresh);
+            note_recent(&mut vain, &fresh);
         }
+        slot.vain = vain;
         let stored = Record { recent: fresh, ..record.clone_but_recent() };
         slot.pending = Some(pending);
         self.put_record(shard, name, record, changed);
@@ -340,7 +330,7 @@ impl Machine {
 
     /// It is written: who asked is told, and it may be read.
     fn commit(&mut self, shard: Shard, name: &Name, out: &mut Outbox) {
-        let orphaned = self.homing.get(&shard).is_some_and(|homing| matches!(homing.phase, Phase::Orphaned(_)));
+        let orphaned = self.homing.get(&shard).is_some_and(Homing::is_orphaned);
         let Some(slot) = self.slots.get_mut(name) else { return };
         let Some(pending) = slot.pending.take() else { return };
         let vain = slot.vain.clone();
@@ -375,6 +365,12 @@ impl Machine {
         }
     }
 
+    /// All batches of that member before this number are answered.
+    pub(super) fn note_settled(&mut self, by: Member, settled: u64) {
+        let known = self.settled.entry(by).or_default();
+        *known = settled.max(*known);
+    }
+
     // Records.
 
     /// The next one of this shard; it is used up by whoever writes it into a record.
@@ -392,8 +388,7 @@ impl Machine {
         if changed && let Some(homing) = self.homing.get_mut(&shard) {
             homing.sequence = record.state.version.sequence;
         }
-        let settled = &self.settled;
-        record.recent.retain(|it| settled.get(&it.by).is_none_or(|settled| it.number >= *settled));
+        record.forget_settled(&self.settled);
         if changed && record.state.value.is_some() {
             self.learn_of_holding();
         }
@@ -410,15 +405,11 @@ impl Record {
     fn clone_but_recent(&self) -> Self {
         Self { state: self.state.clone(), binding: self.binding.clone(), recent: Vec::new() }
     }
-}
 
-fn record_recent(record: &Record, by: Member) -> Option<u64> {
-    recent(&record.recent, by)
-}
-
-/// The number of the last batch of a member.
-fn recent(recent: &[Recent], by: Member) -> Option<u64> {
-    recent.iter().find(|it| it.by == by).map(|it| it.number)
+    /// What was answered is not asked again.
+    pub(super) fn forget_settled(&mut self, settled: &BTreeMap<Member, u64>) {
+        self.recent.retain(|it| settled.get(&it.by).is_none_or(|settled| it.number >= *settled));
+    }
 }
 
 /// These are the last ones of their members now.
