@@ -1,4 +1,4 @@
-//! What calls to a node take, as measured.
+//! What something takes, as measured: calls to a node, guards of a mutex, operations on a variable.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Notes what a call took. Concurrent notes may overwrite each other, which an average survives.
+    /// Notes what it took. Concurrent notes may overwrite each other, which an average survives.
     pub(crate) fn note(&self, elapsed: Duration) {
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
         let before = self.nanos.load(Ordering::Relaxed);

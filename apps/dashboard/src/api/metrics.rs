@@ -83,7 +83,7 @@ fn functions(metrics: &Metrics, text: &mut Exposition) {
     }
 }
 
-/// What tasks of this node have waited for mutexes, and for how long they had them.
+/// What tasks of this node have waited for mutexes and variables, and for how long they had the former.
 fn waits(metrics: &Metrics, text: &mut Exposition) {
     let mut histogram = |name, help, durations| {
         text.family(name, "histogram", help);
@@ -92,6 +92,8 @@ fn waits(metrics: &Metrics, text: &mut Exposition) {
     let help = "What tasks of this node have waited for their guards.";
     histogram("guthi_mutex_wait_seconds", help, &metrics.mutex_waits);
     histogram("guthi_mutex_hold_seconds", "For how long they have held them.", &metrics.mutex_holds);
+    let help = "What tasks of this node have waited for what they wanted to be done with variables.";
+    histogram("guthi_variable_seconds", help, &metrics.variable_waits);
 }
 
 async fn process(app: &App, text: &mut Exposition) {

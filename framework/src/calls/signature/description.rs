@@ -165,7 +165,7 @@ mod tests {
     #[expect(dead_code, reason = "only its shape is looked at")]
     enum Tree {
         Leaf,
-        Fork { left: Box<Tree>, right: Vec<Tree>, rest: BTreeMap<String, (u8, [u16; 32])> },
+        Fork { left: Box<Self>, right: Vec<Self>, rest: BTreeMap<String, (u8, [u16; 32])> },
         Pair(u64, Option<f32>),
     }
 

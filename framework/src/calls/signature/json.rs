@@ -345,7 +345,11 @@ impl<'a> Writer<'a> {
             }
             return Ok(());
         }
-        let members = value.as_object().ok_or_else(|| expected("an object", value))?;
+        let mut members: Vec<_> = value.as_object().ok_or_else(|| expected("an object", value))?.iter().collect();
+        // JSON orders names as texts, and maps of numbers are ordered as numbers.
+        if !is_text(key) {
+            members.sort_by_key(|(name, _)| name.parse::<i128>().ok());
+        }
         self.varint(members.len() as u128);
         for (name, member) in members {
             self.within(format!(".{name}"), |writer| {
@@ -490,7 +494,7 @@ mod tests {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     enum Tree {
         Leaf,
-        Fork { left: Box<Tree>, right: Vec<Tree>, rest: BTreeMap<u16, (u8, Option<char>)> },
+        Fork { left: Box<Self>, right: Vec<Self>, rest: BTreeMap<u16, (u8, Option<char>)> },
         Pair(i64, Option<f32>),
         Named(Name),
     }

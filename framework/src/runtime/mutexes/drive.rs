@@ -88,7 +88,7 @@ impl Desk {
         let life = self.life();
         let now = life.now();
         let waited = now.saturating_since(since);
-        place.note_wait(waited);
+        place.pace.note(waited);
         life.count_guard();
         place.since.store(now.as_nanos(), Ordering::Relaxed);
         let grant = Grant { place, life, fence, died, parked: false, since: now };
@@ -170,14 +170,6 @@ impl Place {
         let recalled = self.parked.recall()?;
         let epoch = Epoch(self.epoch.load(Ordering::Relaxed));
         Some((Fence { epoch, grant: recalled.grant }, recalled.held))
-    }
-
-    /// What waits take of late: the mean, in which the last counts for an eighth.
-    fn note_wait(&self, waited: Duration) {
-        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let before = self.typical.load(Ordering::Relaxed);
-        let mean = if before == 0 { waited } else { before - before / 8 + waited / 8 };
-        self.typical.store(mean.max(1), Ordering::Relaxed);
     }
 }
 

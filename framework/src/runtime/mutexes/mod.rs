@@ -31,7 +31,10 @@ pub(super) use self::drive::Desk;
 pub(crate) use self::drive::Listed;
 use self::parked::{GivenBack, Parked};
 use super::life::{Life, Lives};
-use crate::{api::metrics::MutexMeters, calls::spin::Spin};
+use crate::{
+    api::metrics::MutexMeters,
+    calls::{pace::Pace, spin::Spin},
+};
 
 /// All mutexes of one node.
 #[derive(Debug)]
@@ -73,8 +76,8 @@ pub(crate) struct Place {
     /// When the guard that is held here was granted; 0 if there is none.
     since: AtomicU64,
     spin: Spin,
-    /// What waits of late took, in nanoseconds; 0 if that is not known.
-    typical: AtomicU64,
+    /// What waits of late took.
+    pace: Pace,
     mutexes: Arc<Mutexes>,
 }
 
@@ -110,7 +113,7 @@ impl Mutexes {
             epoch: AtomicU64::new(0),
             since: AtomicU64::new(0),
             spin: Spin::default(),
-            typical: AtomicU64::new(0),
+            pace: Pace::default(),
             mutexes: self.clone(),
         });
         *entry = Arc::downgrade(&place);
@@ -236,9 +239,7 @@ impl Waiting {
         // What another node holds may come at once, and waking this thread costs more than the way between the two. What is
         // held by a task of this process does not come while this thread looks.
         if !self.place.is_held_here() {
-            let typical = self.place.typical.load(Ordering::Relaxed);
-            let typical = (typical != 0).then(|| Duration::from_nanos(typical));
-            self.place.spin.wait(typical, || !self.answer.is_empty());
+            self.place.spin.wait(self.place.pace.typical(), || !self.answer.is_empty());
         }
         (&mut self.answer).await.map_err(|_| Refused::Closed)
     }

@@ -9,11 +9,7 @@ mod rescue;
 use std::{
     any::TypeId,
     collections::HashMap,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwapOption;
@@ -33,6 +29,7 @@ use super::life::{Life, Lives};
 use crate::{
     api::{metrics::VariableMeters, variable_type::VariableType},
     calls::{
+        pace::Pace,
         signature::{Shape, Signature, Unsupported, description},
         spin::Spin,
     },
@@ -85,8 +82,8 @@ pub(crate) struct Cell {
     /// Tasks that wait for one.
     waiting: Mutex<Vec<oneshot::Sender<Found>>>,
     spin: Spin,
-    /// What operations of late took, in nanoseconds; 0 if that is not known.
-    typical: AtomicU64,
+    /// What reads and operations of late took.
+    pace: Pace,
     variables: Arc<Variables>,
 }
 
@@ -143,7 +140,7 @@ impl Variables {
             published: ArcSwapOption::empty(),
             waiting: Mutex::default(),
             spin: Spin::default(),
-            typical: AtomicU64::new(0),
+            pace: Pace::default(),
             variables: self.clone(),
         });
         *entry = Arc::downgrade(&cell);
@@ -268,9 +265,9 @@ impl Cell {
             }
             let found = self.ask()?;
             let began = Instant::now();
-            self.spin.wait(self.typical(), || !found.is_empty());
+            self.spin.wait(self.pace.typical(), || !found.is_empty());
             let found = found.await.map_err(|_| Refused::Closed)?;
-            self.note(began.elapsed());
+            self.pace.note(began.elapsed());
             if matches!(found, Found::Lost) || life.may_read() {
                 return Ok(found);
             }
@@ -310,19 +307,6 @@ impl Cell {
         self.variables.asked.notify_one();
         Ok(Operating { cell: self.clone(), ticket, since: Instant::now(), answer: receiver, over: false })
     }
-
-    fn typical(&self) -> Option<Duration> {
-        let typical = self.typical.load(Ordering::Relaxed);
-        (typical != 0).then(|| Duration::from_nanos(typical))
-    }
-
-    /// What operations take of late: the mean, in which the last counts for an eighth.
-    fn note(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let before = self.typical.load(Ordering::Relaxed);
-        let mean = if before == 0 { took } else { before - before / 8 + took / 8 };
-        self.typical.store(mean.max(1), Ordering::Relaxed);
-    }
 }
 
 impl Drop for Cell {
@@ -350,11 +334,11 @@ impl Operating {
     /// # Errors
     /// It is not known.
     pub(crate) async fn answer(mut self) -> Result<Answer, Refused> {
-        self.cell.spin.wait(self.cell.typical(), || !self.answer.is_empty());
+        self.cell.spin.wait(self.cell.pace.typical(), || !self.answer.is_empty());
         let answer = (&mut self.answer).await;
         self.over = true;
         let took = self.since.elapsed();
-        self.cell.note(took);
+        self.cell.pace.note(took);
         match answer {
             Ok(Ok(answer)) => {
                 self.cell.variables.meters.operated(took);
