@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 
 use crate::text::duration;
 
@@ -395,6 +395,7 @@ Examples:
   $ guthi var get site/hits -o json")]
     Get {
         /// The variable
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Prints a text as it is, without quotes
         #[arg(short, long)]
@@ -408,6 +409,7 @@ Examples:
     )]
     Add {
         /// The variable
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// What is added
         #[arg(default_value_t = 1, allow_negative_numbers = true)]
@@ -432,6 +434,7 @@ Examples:
     #[command(after_help = "Examples:\n  $ guthi var rm site/hits")]
     Rm {
         /// The variable
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Begins a variable anew after all nodes that kept it died at once, and the others that they kept
@@ -443,6 +446,7 @@ Examples:
   $ guthi var reset site/hits")]
     Reset {
         /// The variable
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Writes all variables as lines of JSON, for `guthi var import`
@@ -497,6 +501,7 @@ Examples:
   $ guthi var set site/config @config.json --type json")]
 pub(crate) struct VarSet {
     /// The variable: 1 to 255 bytes
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: String,
     /// What it is to be
     #[arg(allow_negative_numbers = true)]

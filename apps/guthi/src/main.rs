@@ -66,7 +66,6 @@ fn short_help() -> String {
   guthi node ls             see the nodes of its cluster, and why one has failed
   guthi fn ls               see what can be called
   guthi fn call NAME ARGS   call a function, wherever it runs
-  guthi var ls              see the variables of all nodes
   guthi doctor              find out what is wrong
 
 All commands: `guthi --help`. Each has examples: `guthi node start --help`.
