@@ -160,7 +160,7 @@ impl Side {
             note(8, adds(&self.many).await?);
             if let Some(redis) = &peers.redis {
                 let mut connection = server::connect(&redis.url).await?;
-                let redis_get = command(&mut connection, |number| get_command(number)).await?;
+                let redis_get = command(&mut connection, get_command).await?;
                 note(9, redis_get);
                 note(10, command(&mut connection, set_command).await?);
                 note(11, incr(&connection, false).await?);
