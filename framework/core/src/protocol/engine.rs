@@ -229,7 +229,6 @@ impl Engine {
             variables: variable.is_holding(),
             home: variable.is_keeping(),
             guards,
-            orphans: variable.has_orphans(),
         }
     }
 

@@ -363,13 +363,12 @@ impl View {
 }
 
 /// What decides, when two lineages meet, which one gives way: the lower. It is a total order of lineages, since no term
-/// looks at the other one, so there is no circle of three of which each gives way to the next.
+/// looks at the other one, so there is no circle of three of which each gives way to the next. Each term is known to every member,
+/// sooner or later: else a lineage would give way in the one and stay in the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rank {
     /// It holds variables.
     pub holds: bool,
-    /// None of its shards is orphaned.
-    pub whole: bool,
     /// It has a quorum here and now.
     pub quorum: bool,
     /// How many belong to it.

@@ -6,7 +6,7 @@ use guthi_core::protocol::membership::Holdings;
 
 use crate::{Event, JoinError, Node, testing::Cluster};
 
-const HOLDS: Holdings = Holdings { variables: true, home: false, guards: false, orphans: false };
+const HOLDS: Holdings = Holdings { variables: true, home: false, guards: false };
 
 fn members(node: &Node) -> usize {
     node.view().members.len()

@@ -54,8 +54,6 @@ pub struct Holdings {
     pub home: bool,
     /// It holds guards.
     pub guards: bool,
-    /// Shards of its lineage are orphaned.
-    pub orphans: bool,
 }
 
 /// What the runtime directory tells of one life of one process. Its file keeps the last view of each lineage that it was in,

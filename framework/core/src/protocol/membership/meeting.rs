@@ -57,7 +57,6 @@ impl Machine {
         Rank {
             // Who is about to give up what it holds does not outrank anybody by that.
             holds: self.holdings.variables && !self.dissolving,
-            whole: !self.holdings.orphans,
             // For a moment each change of views is without leases. A rank that followed that would send others away.
             quorum: !self.isolated,
             members: u32::try_from(self.view.seats.len()).unwrap_or(u32::MAX),

@@ -140,6 +140,11 @@ impl Here {
         self.view.seats.get(usize::from(seat)).is_some_and(|seat| seat.since < self.view.at.epoch)
     }
 
+    /// Whether it is another member, and on its way out.
+    pub(super) fn is_leaving(&self, seat: u16) -> bool {
+        seat != self.seat() && self.view.seats.get(usize::from(seat)).is_some_and(|seat| seat.leaving)
+    }
+
     pub(super) const fn next_nonce(&mut self) -> u64 {
         self.nonce += 1;
         self.nonce

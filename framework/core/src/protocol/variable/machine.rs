@@ -66,8 +66,6 @@ pub struct Machine {
     pub(super) releasing: BTreeMap<(u16, bool), BTreeSet<Shard>>,
     pub(super) to_release: BTreeSet<(u16, bool)>,
 
-    /// So many shards are orphaned that have their first home here.
-    pub(super) orphans: u32,
     /// This lineage holds variables, as far as is known here.
     pub(super) holding: bool,
     /// Variables that are written, and wait for the membership.
@@ -126,7 +124,6 @@ impl Machine {
             staged: BTreeMap::new(),
             releasing: BTreeMap::new(),
             to_release: BTreeSet::new(),
-            orphans: 0,
             holding: false,
             blocked: BTreeSet::new(),
             early: BTreeMap::new(),
@@ -204,12 +201,6 @@ impl Machine {
         shards
     }
 
-    /// Whether any of them is orphaned: asked after each step, so it is known without a look at all of them.
-    #[must_use]
-    pub const fn has_orphans(&self) -> bool {
-        self.orphans > 0
-    }
-
     /// The orphaned ones, with the view in which somebody had them last.
     pub fn orphans(&self) -> impl Iterator<Item = (Shard, Epoch)> + '_ {
         self.homing.iter().filter_map(|(shard, homing)| match homing.phase {
@@ -258,7 +249,6 @@ impl Machine {
     fn count_homes(&mut self) {
         let own = self.here.own_shards().filter(|(_, first)| *first);
         self.homing = own.map(|(shard, _)| (shard, Homing::new(Phase::Reporting))).collect();
-        self.orphans = 0;
     }
 }
 

@@ -227,7 +227,6 @@ impl Machine {
         };
         homing.best = best.iter().map(|(name, (version, _))| (name.clone(), *version)).collect();
         homing.missing = best.into_iter().filter(|(name, (version, _))| !here(name, *version)).collect();
-        self.orphans -= u32::from(homing.is_orphaned());
         homing.phase = Phase::Pulling;
         let wanted = !homing.waiting.is_empty();
         self.to_recover.insert((!wanted, shard));
@@ -273,10 +272,13 @@ impl Machine {
     fn orphan(&mut self, shard: Shard, since: Epoch, out: &mut Outbox) {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         let news = homing.phase != Phase::Orphaned(since);
-        self.orphans += u32::from(!homing.is_orphaned());
         homing.phase = Phase::Orphaned(since);
         let waiting = core::mem::take(&mut homing.waiting);
+        // What is left of it elsewhere may complete what somebody offers one day; whoever leaves does not wait for that.
+        let leaving = |had: &&Had| !had.at.estate && self.here.is_leaving(had.at.seat);
+        let released: Vec<_> = homing.had.iter().filter(leaving).map(|had| had.at).collect();
         if news {
+            released.into_iter().for_each(|at| self.release(shard, at));
             out.reached("variable: a shard is orphaned");
             out.emit(Event::Orphaned { shard, since });
         }
@@ -290,7 +292,6 @@ impl Machine {
         let Some(homing) = self.homing.get_mut(&shard) else { return };
         homing.best.clear();
         homing.missing.clear();
-        self.orphans -= u32::from(homing.is_orphaned());
         homing.phase = Phase::Pulling;
         self.to_recover.insert((false, shard));
         out.reached("variable: an orphaned shard begins anew");

@@ -277,7 +277,7 @@ impl State {
     fn greet(&mut self, model: &Membership, node: u8, by: u8, met: &mut Vec<&'static str>) -> Option<()> {
         // Only the name matters.
         let lineage = Reverse(self.machine(by)?.view().at.lineage);
-        let rank = Rank { holds: true, whole: true, quorum: true, members: 9, epoch: Epoch(1), lineage };
+        let rank = Rank { holds: true, quorum: true, members: 9, epoch: Epoch(1), lineage };
         let hello = Letter::new(member(by), member(node), &Message::Hello { rank, open: true });
         self.step(model, node, Input::Receive(Shared::new(hello)), met).then_some(())
     }

@@ -200,7 +200,7 @@ impl MembershipHost {
         let home = !self.lock.copies().is_empty();
         let guards = self.guard_until.is_some();
         let variables = self.known || home;
-        let holdings = Holdings { variables, home, guards, orphans: false };
+        let holdings = Holdings { variables, home, guards };
         if holdings != self.holdings && !self.ends {
             self.holdings = holdings;
             self.command(now, Command::Hold(holdings), out);

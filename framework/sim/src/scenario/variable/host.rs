@@ -61,6 +61,7 @@ pub struct VariableHost {
     last_value: i64,
     rescued: bool,
     holdings: Holdings,
+    orphaned: u32,
     said: Vec<Said>,
     /// It ends with its next step.
     ends: bool,
@@ -124,6 +125,7 @@ impl VariableHost {
             last_value: 0,
             rescued: false,
             holdings: Holdings::default(),
+            orphaned: 0,
             said: Vec::new(),
             ends: false,
         }
@@ -249,9 +251,9 @@ impl VariableHost {
     fn hold(&mut self, now: Time, out: &mut Outbox<Wish>) {
         let guards = !self.guards.is_empty();
         let holdings = if self.rescued { Holdings::default() } else { self.node.engine.holdings(guards) };
-        if holdings.orphans != self.holdings.orphans {
-            let count = self.node.engine.variable().shards().orphaned;
-            out.push(Wish::Note(format!("has {count} orphaned shards")));
+        let orphaned = mem::take(&mut self.orphaned);
+        if orphaned > 0 {
+            out.push(Wish::Note(format!("finds that {orphaned} shards are orphaned")));
         }
         if holdings != self.holdings && !self.ends {
             self.holdings = holdings;
@@ -565,8 +567,8 @@ impl VariableHost {
                 }
                 self.sleep(now, task);
             }
-            Event::Orphaned { .. }
-            | Event::Reset { .. }
+            Event::Orphaned { .. } => self.orphaned += 1,
+            Event::Reset { .. }
             | Event::Active { .. }
             | Event::Committed { .. }
             | Event::Ignored { .. } => {}

@@ -5,7 +5,7 @@ use super::{
     scene::{A, B, C, Scene, ms},
 };
 
-const HOME: Holdings = Holdings { variables: true, home: true, guards: false, orphans: false };
+const HOME: Holdings = Holdings { variables: true, home: true, guards: false };
 
 /// H21: a leaver first moves what only it has, and is waited for by nobody then.
 #[test]

@@ -471,6 +471,20 @@ fn when_all_who_had_a_shard_die_at_once_it_is_lost_and_says_so() {
     assert_eq!(counted as usize, orphans(&scene).len());
 }
 
+/// Else nobody leaves a lineage that has ever lost something, and two that meet do not become one.
+#[test]
+fn who_leaves_does_not_wait_for_what_is_lost() {
+    let (mut scene, _) = many(Scene::new(5));
+    scene.die(&[0, 1]);
+    assert!(!orphans(&scene).is_empty());
+    scene.go_on(&[Change::Retire(member(3))]);
+    scene.wait(Duration::from_secs(4));
+    assert!(!scene.nodes[3].machine.is_keeping());
+    let lost = orphans(&scene).len();
+    scene.go_on(&[Change::Part(member(3))]);
+    assert_eq!(orphans(&scene).len(), lost);
+}
+
 #[test]
 fn with_one_home_each_one_death_is_enough() {
     let (mut scene, _) = many(Scene::with(3, 1, Config::default()));
