@@ -225,11 +225,7 @@ impl Engine {
     #[must_use]
     pub fn holdings(&self, guards: bool) -> membership::Holdings {
         let variable = &self.variable;
-        membership::Holdings {
-            variables: variable.is_holding(),
-            home: variable.is_keeping(),
-            guards,
-        }
+        membership::Holdings { variables: variable.is_holding(), home: variable.is_keeping(), guards }
     }
 
     /// What the membership allows now.

@@ -456,6 +456,9 @@ impl Machine {
         let since = |view: &View| view.seat(self.here.me).map(|seat| seat.since);
         let survives = since(&view) == since(&self.here.view);
         let homes_before = self.here.first_homes();
+        if !survives {
+            self.give_up_writing(out);
+        }
         self.here.enter(view);
         self.slots.clear();
         self.settled.clear();
@@ -471,7 +474,7 @@ impl Machine {
         if !survives {
             self.stores.clear();
             self.holding = false;
-            self.give_up_writing(out);
+            self.go_on_writing(out);
         }
         if orphaned {
             // What was there may have been changed by those who are gone: nothing of it is complete.

@@ -62,6 +62,11 @@ impl Slot {
         let quiet = self.pending.is_none() && self.queue.is_empty() && self.reads.is_empty();
         quiet && self.copies.is_empty() && self.vain.is_empty()
     }
+
+    /// Whether a batch of this number is being written, whoever has said it.
+    pub(super) fn is_writing(&self, number: u64) -> bool {
+        self.pending.iter().flat_map(|pending| &pending.answers).any(|(_, it, _)| *it == number)
+    }
 }
 
 impl Pending {
@@ -203,6 +208,12 @@ impl Machine {
                 if slot.is_idle() {
                     self.slots.remove(name);
                 }
+                return;
+            }
+            if !self.here.answers() {
+                // Who is about to be taken in elsewhere must not come to hold anything here.
+                out.reached("variable: a write that waits for the membership");
+                self.blocked.insert(name.clone());
                 return;
             }
             self.write(shard, name, orphaned, out);

@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub(super) nonce: Option<u64>,
     pub(super) tickets: Vec<Ticket>,
     pub(super) operations: Vec<Operation>,
+    /// Another node may have heard of it.
+    said: bool,
 }
 
 impl Machine {
@@ -84,15 +86,17 @@ impl Machine {
             })
         };
         if let Some(writer) = self.writers.get_mut(&name) {
-            writer.sealed = Some(Batch { number, nonce, tickets, operations });
+            writer.sealed = Some(Batch { number, nonce, tickets, operations, said: false });
         }
         self.say_write(name, 0);
     }
 
     pub(super) fn say_write(&mut self, name: Name, level: usize) {
-        let Some(batch) = self.writers.get(&name).and_then(|writer| writer.sealed.as_ref()) else { return };
-        let (number, nonce, operations) = (batch.number, batch.nonce, batch.operations.clone());
         let home = self.here.home(self.here.shard(&name));
+        let leaves = self.here.service.open && home != self.here.seat();
+        let Some(batch) = self.writers.get_mut(&name).and_then(|writer| writer.sealed.as_mut()) else { return };
+        batch.said |= leaves;
+        let (number, nonce, operations) = (batch.number, batch.nonce, batch.operations.clone());
         self.again.push(self.here.now, level, Asking::Write(name.clone(), number));
         let settled = self.here.settled();
         self.here.post(home, Part::Write { name, number, nonce, settled, operations });
@@ -140,17 +144,27 @@ impl Machine {
         }
     }
 
-    /// This node has come into another lineage: nobody will ever say what came of what was said.
+    /// This node goes into another lineage: nobody will ever say what came of what was said, and what was not begun is begun there.
     pub(super) fn give_up_writing(&mut self, out: &mut Outbox) {
         self.here.unanswered.clear();
-        let names = self.writers.keys().cloned().collect::<Vec<_>>();
-        for name in &names {
-            let batch = self.writers.get_mut(name).and_then(|writer| writer.sealed.take());
-            for ticket in batch.into_iter().flat_map(|batch| batch.tickets) {
-                out.emit(Event::Done { ticket, result: Err(Unanswered::Moved) });
+        for (name, writer) in &mut self.writers {
+            let Some(batch) = writer.sealed.take() else { continue };
+            let begun = self.slots.get(name).is_some_and(|slot| slot.is_writing(batch.number));
+            if batch.said || begun {
+                for ticket in batch.tickets {
+                    out.emit(Event::Done { ticket, result: Err(Unanswered::Moved) });
+                }
+            } else {
+                out.reached("variable: what was not begun in one lineage is said in the next");
+                let batch = batch.tickets.into_iter().zip(batch.operations);
+                batch.rev().for_each(|operation| writer.next.push_front(operation));
             }
         }
-        for name in names {
+    }
+
+    /// What waits is said in the lineage that this node has come into.
+    pub(super) fn go_on_writing(&mut self, out: &mut Outbox) {
+        for name in self.writers.keys().cloned().collect::<Vec<_>>() {
             self.write_next(name, out);
         }
     }

@@ -568,10 +568,7 @@ impl VariableHost {
                 self.sleep(now, task);
             }
             Event::Orphaned { .. } => self.orphaned += 1,
-            Event::Reset { .. }
-            | Event::Active { .. }
-            | Event::Committed { .. }
-            | Event::Ignored { .. } => {}
+            Event::Reset { .. } | Event::Active { .. } | Event::Committed { .. } | Event::Ignored { .. } => {}
         }
     }
 }

@@ -602,20 +602,40 @@ fn a_deletion_that_is_asked_for_again_does_not_delete_what_came_after_it() {
 #[test]
 fn who_comes_from_elsewhere_brings_nothing_and_does_not_know_what_came_of_its_writes() {
     let mut scene = Scene::new(2);
-    let name = scene.name(&[0, 1]);
-    scene.given(&name, 5);
     let joiner = scene.add(member(2));
+    let other = scene.add(member(3));
+    let alone = scene.nodes[joiner].machine.view().clone();
+    let both = alone.successor(&[Change::Admit(member(3), crate::protocol::view::Epoch(1))]);
+    let name = scene.name_that_moves(&[0, 1], &both, &[other, joiner]);
+    scene.given(&name, 5);
     let own = scene.act(joiner, &name, Action::Create(value(9)));
     scene.read(joiner, &name);
     assert_eq!((scene.outcome(own).is_some(), scene.sees(joiner, &name)), (true, Some(Some(9))));
-    // One is said in its old lineage and not answered, one is not said.
-    scene.nodes[joiner].service = super::scene::LAPSED;
+    // One is said in its old lineage, to somebody who does not answer, and one is not said.
+    scene.install(joiner, &both, LEASED);
     let said = scene.act(joiner, &name, add(1));
     let unsaid = scene.act(joiner, &name, add(1));
     scene.go_on(&[Change::Admit(member(2), crate::protocol::view::Epoch(1))]);
     assert_eq!(scene.answer(said), Some(Err(super::super::Unanswered::Moved)));
     assert_eq!(scene.outcome(unsaid), Some(super::super::Outcome::Sum(6)));
     assert_eq!([0, joiner].map(|node| scene.asks(node, &name)), [Some(Some(6)); 2]);
+}
+
+/// A node that has just started serves nothing before it knows whether there are others.
+#[test]
+fn what_was_not_begun_in_one_lineage_is_done_in_the_next() {
+    for service in [super::scene::WAITING, super::scene::WEDGED] {
+        let mut scene = Scene::new(2);
+        let name = scene.name(&[0, 1]);
+        scene.given(&name, 5);
+        let joiner = scene.add(member(2));
+        let alone = scene.nodes[joiner].machine.view().successor(&[Change::Renew]);
+        scene.install(joiner, &alone, service);
+        let ticket = scene.act(joiner, &name, add(1));
+        assert_eq!(scene.answer(ticket), None);
+        scene.go_on(&[Change::Admit(member(2), crate::protocol::view::Epoch(9))]);
+        assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Sum(6)));
+    }
 }
 
 /// It has a record of the same name and version in its own lineage, and learns only now that it is a member of this one.
