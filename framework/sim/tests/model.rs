@@ -339,10 +339,10 @@ fn every_state_of_a_variable_whose_home_moves_back_keeps_the_rules() {
 }
 
 /// How many different states there are.
-const CALM: u64 = 209_188;
-const STAY: u64 = 115_841;
-const MOVE: u64 = 130_712;
-const BACK: u64 = 239_211;
+const CALM: u64 = 209_784;
+const STAY: u64 = 116_904;
+const MOVE: u64 = 134_517;
+const BACK: u64 = 242_855;
 
 fn exhaust_all(name: &str, states: u64) {
     let model = Named::find(name).expect("it is in the list");
@@ -353,7 +353,7 @@ fn exhaust_all(name: &str, states: u64) {
 }
 
 /// A rule of the variables that is broken, a world and how it begins, what is noticed, and how many actions that takes.
-const FORGOTTEN: [(Bug, variable::Worlds, usize, &str, usize); 12] = {
+const FORGOTTEN: [(Bug, variable::Worlds, usize, &str, usize); 13] = {
     use variable::Worlds::{Back, Calm, Move, Stay};
     [
         (Bug::FloorIgnored, Calm, 1, "D3", 5),
@@ -368,6 +368,7 @@ const FORGOTTEN: [(Bug, variable::Worlds, usize, &str, usize); 12] = {
         (Bug::RecordsDroppedEarly, Back, 1, "D5", 3),
         (Bug::FillTakenTwice, Back, 2, "D4", 14),
         (Bug::FullIgnored, Back, 4, "D4", 17),
+        (Bug::OldWriteTaken, Back, 5, "D4", 20),
     ]
 };
 
@@ -379,17 +380,6 @@ fn every_rule_of_the_variables_that_is_broken_is_noticed() {
         (bug, found.broken[..2].to_owned(), found.path.len())
     });
     assert_eq!(noticed, FORGOTTEN.map(|(bug, _, _, broken, actions)| (bug, broken.to_owned(), actions)));
-}
-
-/// Other rules guard the same thing as long as a record is remembered: what is stored comes from the first home of this view,
-/// which has reported what it wrote before, so all homes have that or a newer version; and an acknowledgement names its version.
-#[test]
-fn what_an_earlier_view_wrote_does_no_harm_here() {
-    use variable::Worlds::{Back, Move, Stay};
-    for (worlds, start) in [(Stay, 0), (Stay, 2), (Move, 1), (Move, 2), (Back, 2), (Back, 5)] {
-        let report = all(&Variable::new(worlds, Scope::Fast).starting(start).planted(Bug::OldWriteTaken));
-        assert!(report.counterexample().is_none(), "{}", report.verdict);
-    }
 }
 
 #[test]
