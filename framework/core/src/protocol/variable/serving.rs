@@ -105,7 +105,6 @@ impl Machine {
         // Of several questions of one node the last counts.
         slot.reads.retain(|(seat, _)| *seat != from);
         slot.reads.push((from, nonce));
-        self.want(shard, &name);
         self.pursue(&name, out);
         true
     }
@@ -138,7 +137,6 @@ impl Machine {
             return true;
         }
         slot.queue.push_back(Asked { by: from, number, nonce, operations });
-        self.want(shard, &name);
         self.pursue(&name, out);
         true
     }
@@ -194,7 +192,7 @@ impl Machine {
                 continue;
             }
             if !(active || orphaned) {
-                return;
+                return self.want(shard, name);
             }
             for (seat, nonce) in core::mem::take(&mut slot.reads) {
                 if active {

@@ -4,7 +4,7 @@ use alloc::{collections::BTreeSet, vec::Vec};
 use core::time::Duration;
 
 use super::{
-    super::{Action, Config, Event, Machine, Part, Refusal},
+    super::{Action, Command, Config, Event, Machine, Part, Refusal},
     scene::{LEASED, Letter, Scene, WAITING, add, all, member, rests_on, to, value},
 };
 use crate::{
@@ -483,6 +483,28 @@ fn who_leaves_does_not_wait_for_what_is_lost() {
     let lost = orphans(&scene).len();
     scene.go_on(&[Change::Part(member(3))]);
     assert_eq!(orphans(&scene).len(), lost);
+}
+
+/// Seed 0x97: the shard was lost while it waited, and began anew before the view was active.
+#[test]
+fn a_write_that_waits_for_the_membership_waits_for_a_shard_that_begins_anew() {
+    let mut scene = Scene::new(4);
+    let name = scene.name(&[0, 1]);
+    scene.given(&name, 5);
+    let next = scene.next(&[Change::Cut(member(0)), Change::Cut(member(1))]);
+    [0, 1].into_iter().for_each(|node| scene.nodes[node].dead = true);
+    let home = scene.homes(&name, &next)[0];
+    let other = 5 - home;
+    let ticket = scene.act(other, &name, Action::Reset);
+    scene.install_all(&next, WAITING);
+    let reports = scene.deliver_but(to(home, "report"));
+    scene.arrive_all(reports);
+    scene.wait(Duration::from_secs(4));
+    assert_eq!(scene.outcome(ticket), None);
+    scene.nodes.iter_mut().for_each(|node| node.service = LEASED);
+    scene.command(home, Command::Proceed);
+    scene.deliver();
+    assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Done));
 }
 
 #[test]
