@@ -46,7 +46,8 @@ impl Machine {
     }
 
     pub(super) fn withdraw(&mut self, name: &Name, out: &mut Outbox) {
-        if let Some(Copy::Valid(_)) = self.copies.remove(name) {
+        if let Some(Copy::Valid(_)) = self.copies.get(name) {
+            self.copies.remove(name);
             out.emit(Event::Withdrawn { name: name.clone() });
         }
     }

@@ -351,6 +351,24 @@ fn h7_who_has_a_copy_older_than_what_came_back_loses_it_first() {
     });
 }
 
+/// H7 at the home itself, which wants a newer copy meanwhile (seed 0x66a).
+#[test]
+fn h7_what_a_home_wants_instead_of_an_old_copy_comes() {
+    let mut scene = Scene::new(2);
+    let name = scene.name(&[0, 1]);
+    scene.given(&name, 5);
+    assert_eq!(scene.asks(0, &name), Some(Some(5)));
+    scene.set(1, &name, 6);
+    let stores = scene.deliver_but(to(1, "store"));
+    assert_eq!((stores.len(), scene.sees(0, &name)), (1, Some(Some(5))));
+    let next = scene.next(&[Change::Renew]);
+    scene.install_all(&next, LEASED);
+    scene.set(0, &name, 7);
+    scene.read(0, &name);
+    scene.deliver();
+    assert_eq!(scene.sees(0, &name), Some(Some(7)));
+}
+
 /// H7, the other way round: what comes back is that there is nothing, and even of that nothing is left.
 #[test]
 fn h7_a_copy_of_what_was_deleted_is_taken_back() {
