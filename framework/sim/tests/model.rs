@@ -340,9 +340,9 @@ fn every_state_of_a_variable_whose_home_moves_back_keeps_the_rules() {
 
 /// How many different states there are.
 const CALM: u64 = 209_784;
-const STAY: u64 = 116_904;
+const STAY: u64 = 117_690;
 const MOVE: u64 = 134_517;
-const BACK: u64 = 242_855;
+const BACK: u64 = 242_931;
 
 fn exhaust_all(name: &str, states: u64) {
     let model = Named::find(name).expect("it is in the list");
