@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod functions;
+pub mod load;
 pub mod maps;
 pub mod netlab;
 pub mod process;

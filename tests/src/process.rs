@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -99,8 +100,28 @@ impl Worker {
     /// # Panics
     /// If it has ended.
     pub fn feed(&self, bytes: usize) {
+        self.tell(&format!("feed {bytes}"));
+    }
+
+    /// Lets clients with numbers from `first` upwards work on variables, and write down what comes of that.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn load(&self, first: u64, history: &Path) {
+        self.tell(&format!("load {first} {}", history.display()));
+    }
+
+    /// Ends that.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn rest(&self) {
+        self.tell("rest");
+    }
+
+    fn tell(&self, what: &str) {
         let mut input = self.child.stdin.as_ref().expect("it is piped");
-        writeln!(input, "feed {bytes}").expect("it listens");
+        writeln!(input, "{what}").expect("it listens");
     }
 
     /// `kill -9`.

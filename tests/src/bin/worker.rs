@@ -1,7 +1,8 @@
 //! A node with awkward functions, for tests that kill it, stop it and cut its network.
 //!
 //! It prints its id when it is linked with everybody, then a line of JSON for each event and each view. It does what its
-//! standard input says, and ends with that: `feed BYTES` sends a text of that length to its first peer, again and again.
+//! standard input says, and ends with that: `feed BYTES` sends a text of that length to its first peer, again and again;
+//! `load FIRST FILE` lets clients with numbers from FIRST upwards work on variables and write a history, and `rest` ends that.
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -10,6 +11,7 @@ use guthi::{Builder, ClusterKey, Event, Node, Quorum};
 use guthi_tests::{
     cluster::HANG,
     functions::{self, Counters},
+    load::Load,
     process::{Line, Seen, Told},
 };
 use tokio::time::MissedTickBehavior;
@@ -66,10 +68,14 @@ async fn main() -> anyhow::Result<()> {
 
 /// Does what is said until nobody says anything any more.
 fn obey(node: &Node) -> std::io::Result<()> {
+    let mut load = None;
     for line in std::io::stdin().lines() {
         let line = line?;
-        match line.split_once(' ').map(|(word, bytes)| (word, bytes.parse())) {
-            Some(("feed", Ok(bytes))) => drop(tokio::spawn(feed(node.clone(), bytes))),
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next().map(str::parse), words.next()) {
+            (Some("feed"), Some(Ok(bytes)), None) => drop(tokio::spawn(feed(node.clone(), bytes))),
+            (Some("load"), Some(Ok(first)), Some(path)) => load = Some(Load::start(node, path.as_ref(), first as u64)?),
+            (Some("rest"), None, None) => drop(load.take()),
             _ => eprintln!("{line:?} is nothing that a worker does"),
         }
     }

@@ -7,6 +7,7 @@ mod lives;
 mod mutexes;
 mod signals;
 mod slow;
+mod variables;
 
 /// The binary of a node that can be killed.
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");

@@ -263,6 +263,8 @@ pub struct Recent {
     pub number: u64,
     /// What came of each of its operations.
     pub outcomes: Vec<Outcome>,
+    /// The version that the variable had then.
+    pub version: Version,
 }
 
 /// A mutex and the fence of one of its guards.
@@ -447,7 +449,7 @@ impl State {
 
 impl Record {
     pub(super) fn weight(&self) -> usize {
-        let recent = |it: &Recent| 48 + it.outcomes.iter().map(Outcome::weight).sum::<usize>();
+        let recent = |it: &Recent| 64 + it.outcomes.iter().map(Outcome::weight).sum::<usize>();
         let binding = self.binding.as_ref().map_or(0, |binding| 12 + binding.mutex.len());
         self.state.weight() + binding + self.recent.iter().map(recent).sum::<usize>()
     }

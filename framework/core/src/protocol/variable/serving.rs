@@ -275,7 +275,7 @@ impl Machine {
                     let outcomes = outcomes.collect::<Vec<_>>();
                     operations += u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
                     fresh.retain(|it| it.by != by);
-                    fresh.push(Recent { by, number: asked.number, outcomes });
+                    fresh.push(Recent { by, number: asked.number, outcomes, version: record.state.version });
                 }
             }
             answers.push((asked.by, asked.number, asked.nonce));
@@ -362,14 +362,13 @@ impl Machine {
             let record = self.stores.get(&shard).and_then(|store| store.records.get(name));
             let recents = record.map_or(&[][..], |record| &record.recent);
             let recent = recents.iter().chain(&vain).find(|it| it.by == by && it.number == number);
-            let Some(outcomes) = recent.map(|recent| recent.outcomes.clone()) else { continue };
+            let Some(Recent { outcomes, version, .. }) = recent.cloned() else { continue };
             // What is left here of an orphaned shard is nothing to be read.
             let nonce = nonce.filter(|_| !orphaned);
             let copy = nonce.map(|nonce| (nonce, state.clone()));
             if let Some(nonce) = nonce {
                 self.note_copy(name, seat, nonce);
             }
-            let version = state.version;
             self.here.post(seat, Part::Wrote { name: name.clone(), number, outcomes, version, copy });
         }
     }

@@ -576,7 +576,12 @@ impl VariableHost {
 /// What an outcome means to whoever has asked.
 fn said(ticket: Ticket, call: &Call, variable::Answer { outcome, version }: &variable::Answer) -> Said {
     let compares = matches!(call, Call::CompareAndSet { .. });
-    let told = |answer: Answer| Said::Told { ticket, reply: answer.into(), version: *version };
+    let stamp = Stamp { epoch: version.epoch.0, number: version.sequence };
+    let told = |answer: Answer| Said::Told {
+        ticket,
+        reply: Reply { answer, version: Some(stamp).filter(|_| answer != Answer::Missing) },
+        version: *version,
+    };
     match outcome {
         Outcome::Done if compares => told(Answer::Stored(true)),
         Outcome::Done => told(Answer::Done),

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{
     super::{Action, Command, Config, Event, Machine, Part, Refusal},
-    scene::{LEASED, Letter, Scene, WAITING, add, all, member, rests_on, to, value},
+    scene::{LEASED, Letter, Scene, WAITING, WEDGED, add, all, member, rests_on, to, value},
 };
 use crate::{
     protocol::{
@@ -567,7 +567,7 @@ fn where_others_may_have_gone_on_all_is_orphaned_and_no_copy_is_read() {
     scene.nodes[1].dead = true;
     let next = scene.next(&[Change::Cut(member(1))]);
     for node in [0, 2] {
-        scene.command(node, super::super::Command::Install { view: next.clone(), orphaned: true });
+        scene.command(node, Command::Install { view: next.clone(), orphaned: true });
     }
     scene.view = next;
     assert_eq!([0, 2].map(|node| scene.sees(node, &name)), [None; 2]);
@@ -619,6 +619,27 @@ fn a_deletion_that_is_asked_for_again_does_not_delete_what_came_after_it() {
     assert_eq!(scene.asks(3, &name), Some(Some(6)));
 }
 
+/// The answer was lost, and another has written since: the version that comes with the next one is not the other's.
+#[test]
+fn an_answer_that_is_given_again_tells_the_version_of_then() {
+    for through_a_view in [false, true] {
+        let mut scene = Scene::new(4);
+        let name = scene.name(&[0, 1]);
+        scene.given(&name, 5);
+        let ticket = scene.set(2, &name, 6);
+        scene.deliver_but(to(2, "wrote"));
+        let then = scene.nodes[0].machine.kept(&name).unwrap().version;
+        scene.set(3, &name, 7);
+        scene.deliver();
+        if through_a_view {
+            scene.die(&[0]);
+        }
+        scene.wait(Duration::from_secs(4));
+        let answer = scene.answer(ticket).unwrap().unwrap();
+        assert_eq!((answer.outcome, answer.version), (super::super::Outcome::Done, then));
+    }
+}
+
 // Those who come from elsewhere.
 
 #[test]
@@ -646,7 +667,7 @@ fn who_comes_from_elsewhere_brings_nothing_and_does_not_know_what_came_of_its_wr
 /// A node that has just started serves nothing before it knows whether there are others.
 #[test]
 fn what_was_not_begun_in_one_lineage_is_done_in_the_next() {
-    for service in [super::scene::WAITING, super::scene::WEDGED] {
+    for service in [WAITING, WEDGED] {
         let mut scene = Scene::new(2);
         let name = scene.name(&[0, 1]);
         scene.given(&name, 5);
