@@ -68,15 +68,18 @@ fn what_once_broke_a_rule_breaks_it_no_more_and_planted_bugs_still_do() {
     }
 }
 
-/// What breaks a rule only in an order of events that no seed came to, among 5,000. `cargo model` finds a counterexample for
+/// What breaks a rule only in an order of events that no seed came to, among 5,000, or among 600 of the variables. `cargo model` finds a counterexample for
 /// each.
-const FOUND_BY_THE_MODEL: [Bug; 6] = [
+const FOUND_BY_THE_MODEL: [Bug; 9] = [
     Bug::OwnCutShrugged,
     Bug::AcceptPromisesNothing,
     Bug::GrantsForgotten,
     Bug::SinceIgnored,
     Bug::ForkSetLoose,
     Bug::RefusalIgnored,
+    Bug::OldWriteTaken,
+    Bug::FillTakenTwice,
+    Bug::LastStoreWins,
 ];
 
 /// Every bug that can be planted has a recorded plan that finds it.
