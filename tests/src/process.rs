@@ -129,6 +129,14 @@ impl Worker {
         self.signal(Signal::KILL);
     }
 
+    /// Waits until it has ended and given back what it held, as whoever restarts a process does.
+    ///
+    /// # Panics
+    /// If it is nobody's child.
+    pub fn wait(&mut self) {
+        self.child.wait().expect("it is ours");
+    }
+
     /// `kill -STOP`.
     pub fn stop(&self) {
         self.signal(Signal::STOP);

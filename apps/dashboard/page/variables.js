@@ -252,11 +252,15 @@ hits.add(1).await?;
 );
 
 find.addEventListener("submit", (event) => event.preventDefault());
-find.addEventListener("input", () => {
+const look = () => {
+  if (prefix.value === wanted.prefix && contains.value === wanted.contains) return;
   wanted = { prefix: prefix.value, contains: contains.value };
   variables = new Map();
   again();
-});
+};
+// Whoever fills a field in for the user says only that it has changed.
+find.addEventListener("input", look);
+find.addEventListener("change", look);
 
 /** @type {Missing & { items: Variable[] }} */
 let told = { items: [], unanswered: [], more: false };

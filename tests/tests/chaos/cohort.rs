@@ -114,6 +114,7 @@ impl Cohort {
     pub(crate) fn restart(&mut self, number: usize, when: impl Fn(&Self) -> bool) {
         self.workers[number].kill();
         self.wait("it is time to begin anew", when);
+        self.workers[number].wait();
         let mut command = self.command(number);
         self.workers[number] = Worker::spawn(&mut command);
     }

@@ -74,12 +74,12 @@
 //!
 //! **Birth and meeting.** Every node begins as the only member of a lineage of its own. It looks around for a `window`,
 //! serving and admitting nobody, and then joins the lineage of the highest *rank* in sight, or admits others if that is its
-//! own. Rank is a total order: it holds variables; none of its shards is orphaned; it is not isolated; members; epoch; lower
-//! lineage. When two lineages meet later, the lower one gives way if it holds nothing: its members leave it one by one,
-//! by views of their own, and begin a new life in order to join the other; the last one joins as it is. So a lineage that
-//! turns out to hold something keeps it. Who is on its way serves nothing. A life that was a member and is out never comes
-//! in again, nor does one into a lineage that it has left by a fork: such a node begins a new life. Two that both hold
-//! variables refuse each other, until somebody dissolves one.
+//! own. Rank is a total order: it holds variables; it is not isolated; members; epoch; lower lineage. When two lineages meet
+//! later, the lower one gives way if it holds nothing: its members leave it one by one, by views of their own, and begin a new
+//! life in order to join the other; the last one joins as it is. So a lineage that turns out to hold something keeps it. Who
+//! is on its way serves nothing. A life that was a member and is out never comes in again, nor does one into a lineage that it
+//! has left by a fork: such a node begins a new life. Two that both hold variables refuse each other, until somebody dissolves
+//! one.
 //!
 //! **Forks.** Under [`Policy::Any`] members share one machine and its runtime directory, where the lock on a file proves
 //! that a process is dead. If the proven dead are missing for a quorum, exactly those who are not proven dead go on in a
