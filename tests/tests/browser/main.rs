@@ -60,5 +60,11 @@ pub(crate) async fn calm(browser: &Browser) {
     assert_eq!(browser.errors().await, Vec::<String>::new());
 }
 
+/// It complains of this alone. A browser notes each refusal of the server, also one that the page expects and deals with.
+pub(crate) async fn calm_but(browser: &Browser, expected: &str) {
+    let errors = browser.errors().await;
+    assert!(matches!(&errors[..], [error] if error.contains(expected)), "{errors:?}");
+}
+
 /// What a detector needs at most to notice a kill on one machine, and a second for the page.
 pub(crate) const NOTICED: Duration = Duration::from_secs(4);

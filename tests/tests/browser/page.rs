@@ -7,7 +7,7 @@ use guthi_tests::{
     process::Worker,
 };
 
-use super::{NOTICED, Seen, browser::Browser, calm, open};
+use super::{NOTICED, Seen, browser::Browser, calm, calm_but, open};
 
 #[tokio::test]
 async fn a_node_is_connected_by_the_form() {
@@ -206,7 +206,7 @@ async fn a_variable_is_seen_changed_and_fought_over() {
 
     within("the end", text.delete()).await.expect("it is deleted");
     browser.until("table[data-table=variables]", |text| !text.contains("name</i>")).await;
-    calm(&browser).await;
+    calm_but(&browser, "412").await;
 }
 
 #[tokio::test]
