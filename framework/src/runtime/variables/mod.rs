@@ -235,12 +235,11 @@ impl Cell {
         &self.variables
     }
 
-    /// Reads the copy, if there is one that may be read now: the value first, then the lease (trap T9).
+    /// Reads the copy, if there is one that may be read now.
     pub(crate) fn peek<R>(&self, read: impl FnOnce(&State) -> R) -> Option<R> {
         let published = self.published.load();
         let published = published.as_ref()?;
-        let value = read(&published.state);
-        published.life.may_read().then_some(value)
+        value_then_lease(|| read(&published.state), || published.life.may_read())
     }
 
     /// Whatever copy there is, whether it may be read or not.
@@ -309,6 +308,13 @@ impl Cell {
     }
 }
 
+/// The value first, then whether it may be said (trap T9): what comes into a cell when the lease has ended may be a value that
+/// nobody was told of, and perhaps never will be.
+fn value_then_lease<R>(value: impl FnOnce() -> R, may_read: impl FnOnce() -> bool) -> Option<R> {
+    let value = value();
+    may_read().then_some(value)
+}
+
 impl Drop for Cell {
     fn drop(&mut self) {
         let gone = self.variables.cells.remove_if(&self.name, |_, cell| cell.strong_count() == 0).is_some();
@@ -355,5 +361,35 @@ impl Drop for Operating {
         if !self.over {
             self.cell.variables.give_up(self.ticket, &self.cell.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loom::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use super::value_then_lease;
+
+    /// T9: in every order of a reader and the driver, what was put into the cell after the lease has ended is not read.
+    #[test]
+    fn t9_in_every_order_nothing_is_read_that_came_after_the_lease() {
+        loom::model(|| {
+            let (cell, leased) = (Arc::new(AtomicUsize::new(1)), Arc::new(AtomicBool::new(true)));
+            let reader = {
+                let (cell, leased) = (cell.clone(), leased.clone());
+                thread::spawn(move || {
+                    value_then_lease(|| cell.load(Ordering::SeqCst), || leased.load(Ordering::SeqCst))
+                })
+            };
+            leased.store(false, Ordering::SeqCst);
+            cell.store(2, Ordering::SeqCst);
+            assert_ne!(reader.join().unwrap(), Some(2));
+        });
     }
 }

@@ -26,6 +26,9 @@ const MANY: usize = 1000;
 const TURN: Duration = Duration::from_millis(700);
 /// Variables of which the homes are looked for.
 const CANDIDATES: usize = 24;
+/// Bytes of each of a crowd of variables, and how many of them are written after a node has died: some of each shard.
+const CROWD_BYTES: usize = 100;
+const CROWD_SAMPLE: usize = 8192;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -35,6 +38,9 @@ pub(crate) struct Options {
     /// Alternations between the sides; the medians are taken over them.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
+    /// So many variables of 100 bytes, for what they take and how long a node's death is felt; 0 leaves that out.
+    #[arg(long, default_value_t = 100_000)]
+    crowd: usize,
 }
 
 #[guthi::function(inline)]
@@ -64,7 +70,22 @@ struct Figures {
     adds_per_second_many: f64,
     cached_get_vs_redis: Option<f64>,
     redis: Option<RedisFigures>,
+    crowd: Option<CrowdFigures>,
     load: f64,
+}
+
+/// Many variables on three nodes, of which one is killed.
+#[derive(Debug, Serialize)]
+struct CrowdFigures {
+    variables: usize,
+    created_per_second: f64,
+    /// What another process uses before and after, in MiB.
+    memory_before_mib: f64,
+    memory_mib: f64,
+    /// From the kill to a view of those who are left.
+    view_ms: f64,
+    /// From the kill until variables of all shards were written again.
+    served_ms: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,6 +121,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         anyhow::Ok(figures)
     })?;
     drop(replica);
+    let crowd = (options.crowd > 0).then(|| runtime.block_on(crowd(options.crowd))).transpose()?;
+    let figures = Figures { crowd, ..figures };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&figures)?);
     } else {
@@ -195,6 +218,7 @@ impl Side {
             adds_per_second_many: many,
             cached_get_vs_redis: redis.as_ref().map(|_| column[12]),
             redis,
+            crowd: None,
             load,
         })
     }
@@ -274,6 +298,62 @@ async fn adds(variables: &[Variable<u64>]) -> anyhow::Result<f64> {
     Ok(count as f64 / begun.elapsed().as_secs_f64())
 }
 
+/// What many variables take, and how long it takes until all are served again when a node dies.
+async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
+    let name = format!("{}-crowd", cluster());
+    let (mut victim, other) = (Server::start(&name, None, None)?, Server::start(&name, None, None)?);
+    let node = Node::local().cluster(&name).start().await?;
+    node.wait_for(3).await?;
+    let memory_before_mib = other.memory()? / MIB;
+    let begun = Instant::now();
+    each(count, |number| {
+        let node = node.clone();
+        async move {
+            node.variable(format!("crowd/{number}"), [number as u8; CROWD_BYTES].to_vec()).await?;
+            Ok(())
+        }
+    })
+    .await?;
+    let created_per_second = count as f64 / begun.elapsed().as_secs_f64();
+    // What was asked of late is remembered for a moment.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let memory_mib = other.memory()? / MIB;
+    let sample = (0..count.min(CROWD_SAMPLE)).map(|number| node.variable(format!("crowd/{number}"), Vec::<u8>::new()));
+    let sample = try_join_all(sample).await?;
+    victim.kill()?;
+    let killed = Instant::now();
+    while node.members().len() > 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let view_ms = killed.elapsed().as_secs_f64() * 1e3;
+    try_join_all(sample.iter().map(|variable| variable.set(vec![1; CROWD_BYTES]))).await?;
+    let served_ms = killed.elapsed().as_secs_f64() * 1e3;
+    node.leave().await?;
+    Ok(CrowdFigures { variables: count, created_per_second, memory_before_mib, memory_mib, view_ms, served_ms })
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Does something with each number, by many tasks.
+async fn each<F>(count: usize, act: impl Fn(usize) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..count {
+        if tasks.len() == TASKS
+            && let Some(done) = tasks.join_next().await
+        {
+            done??;
+        }
+        tasks.spawn(act(number));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
 fn get_command(_: u64) -> redis::Cmd {
     let mut command = redis::cmd("GET");
     command.arg("value");
@@ -350,6 +430,14 @@ fn print(figures: &Figures) {
     println!("\n{:<62}{:>12}", format!("{TASKS} tasks of one node add"), "a second");
     row("to one variable that others keep", figures.adds_per_second_one);
     row(&format!("to {MANY} variables"), figures.adds_per_second_many);
+    if let Some(crowd) = &figures.crowd {
+        println!("\n{} variables of {CROWD_BYTES} bytes on three nodes, of which one is killed", crowd.variables);
+        row("created, a second", crowd.created_per_second);
+        row("memory of a node before, MiB", crowd.memory_before_mib);
+        row("memory of a node then, MiB", crowd.memory_mib);
+        row("from the kill to the next view, ms", crowd.view_ms);
+        row("from the kill until variables of all shards are written, ms", crowd.served_ms);
+    }
     match &figures.redis {
         None => println!("\nRedis is missing: on Debian, apt-get install redis-server"),
         Some(redis) => {

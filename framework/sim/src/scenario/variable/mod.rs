@@ -352,7 +352,8 @@ impl Variable {
         match event {
             variable::Event::Published { name, state } => self.ledger.know(at, name, state.version),
             variable::Event::Reset { shard } => self.ledger.reset(at, *shard),
-            variable::Event::Active { shard } => {
+            // Who was away for long comes to the end of an old view, without a lease: it serves nobody.
+            variable::Event::Active { shard } if host.answers(world.clock(place)) => {
                 // D4.
                 for (kept, version) in self.ledger.kept(at.lineage, *shard) {
                     let here = host.node.engine.variable().kept(kept).map(|state| state.version).unwrap_or_default();

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{
-    super::{Action, Command, Event, Ignored, Operation, Outcome, Part, Refusal, Ticket, Unanswered},
+    super::{Action, Command, Config, Event, Ignored, Operation, Outcome, Part, Refusal, Ticket, Unanswered},
     scene::{KIND, LAPSED, LEASED, Scene, WEDGED, add, all, member, to, value},
 };
-use crate::protocol::{contract::Protocol, service::Service};
+use crate::protocol::{contract::Protocol, home::Shard, service::Service};
 
 const fn operation(action: Action) -> Operation {
     Operation { kind: KIND, guard: None, action }
@@ -46,6 +46,30 @@ fn a_write_costs_a_way_there_and_back_and_one_round_among_the_homes_and_copies()
     assert_eq!(course[..], [&["write"][..], &["store", "invalidate"], &["stored", "invalidated"], &["wrote"]]);
     scene.pass(Duration::from_millis(250));
     assert!(scene.mail.is_empty() && scene.nodes.iter().all(|node| node.machine.deadline().is_none()));
+}
+
+/// One round whatever the number of copies, and messages by them and not by the members.
+#[test]
+fn what_a_write_costs_grows_with_the_copies_and_not_with_the_cluster() {
+    for (members, copies) in [(3, 1), (12, 8), (30, 8), (30, 20), (100, 8)] {
+        let mut scene = Scene::with(members, 2, Config { only: Some(Shard(2)), ..Config::default() });
+        let name = scene.names(&[]).next().unwrap();
+        let homes = scene.homes(&name, &scene.view);
+        let mut others = (0..members).filter(|node| !homes.contains(node));
+        let readers: Vec<_> = others.by_ref().take(copies).collect();
+        let writer = others.next().unwrap_or(homes[1]);
+        scene.given(&name, 5);
+        scene.copied(&readers, &name);
+        scene.set(writer, &name, 6);
+        let mut rounds = Vec::new();
+        while !scene.mail.is_empty() {
+            let letters = scene.take(|_| true);
+            rounds.push(letters.len());
+            scene.arrive_all(letters);
+        }
+        // To the home, to the other one and the copies, back from those, and the answer.
+        assert_eq!(rounds, [1, copies + 1, copies + 1, 1], "{members} members");
+    }
 }
 
 #[test]
