@@ -79,7 +79,7 @@ struct Sound {
 type Checked = Result<(), Violation>;
 
 /// So long a search for an order may be.
-const STEPS_MAX: u64 = 3_000_000;
+const STEPS_MAX: u64 = 60_000_000;
 
 impl Ledger {
     /// What a task has asked for or was told; how long it took, once it is over.
