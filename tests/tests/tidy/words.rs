@@ -35,6 +35,12 @@ const LIST: &[Allowed] = &[
     allow("framework/src/network/conformance/admission.rs", "sleep", 1, "a slow peer, on a paused clock"),
     allow("framework/src/network/memory/mod.rs", "sleep", 1, "nothing happens, on a paused clock"),
     allow("tests/src/load.rs", "sleep", 1, "who was refused does not ask again at once"),
+    allow(
+        "tests/src/bin/bench/variable.rs",
+        "sleep",
+        2,
+        "what is remembered for a moment is forgotten, or a view changes",
+    ),
     allow("tests/src/bin/bench/dashboard.rs", "sleep", 4, "nobody looks, or one browser does, for a time"),
     allow("tests/src/bin/bench/failover.rs", "sleep", 2, "processes are at rest, or all stopped, for a time"),
     allow("tests/src/bin/bench/idle.rs", "sleep", 2, "what it costs to do nothing for a time"),

@@ -19,6 +19,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
     pub(crate) version: String,
+    /// What a replica is given passes through a file.
+    _directory: tempfile::TempDir,
 }
 
 impl Server {
@@ -37,9 +39,12 @@ impl Server {
         let Ok(version) = Command::new("redis-server").arg("--version").output() else { return Ok(None) };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let options = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let child = Command::new("redis-server").args(options).args(more).stdout(Stdio::null()).spawn()?;
+        let directory = tempfile::tempdir()?;
+        let mut command = Command::new("redis-server");
+        command.args(options).arg("--dir").arg(directory.path()).args(more).stdout(Stdio::null());
+        let child = command.spawn()?;
         let version = String::from_utf8_lossy(&version.stdout).split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-        Ok(Some(Self { child, url: format!("redis://127.0.0.1:{port}"), version }))
+        Ok(Some(Self { child, url: format!("redis://127.0.0.1:{port}"), version, _directory: directory }))
     }
 }
 
