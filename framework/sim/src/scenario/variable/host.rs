@@ -579,7 +579,11 @@ fn said(ticket: Ticket, call: &Call, variable::Answer { outcome, version }: &var
     let stamp = Stamp { epoch: version.epoch.0, number: version.sequence };
     let told = |answer: Answer| Said::Told {
         ticket,
-        reply: Reply { answer, version: Some(stamp).filter(|_| answer != Answer::Missing) },
+        // What was refused may have come with others of its batch, which were not, and is told the version after those.
+        reply: Reply {
+            answer,
+            version: Some(stamp).filter(|_| !matches!(answer, Answer::Missing | Answer::Stored(false))),
+        },
         version: *version,
     };
     match outcome {
