@@ -14,8 +14,9 @@ use std::{
 
 use guthi::{Node, Outcome, ReadError, Variable, Version, WriteError};
 use guthi_core::protocol::random::Random;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+
+use crate::process::now;
 
 /// So many clients work at each node, on so many variables. That keeps what overlaps on one variable, and so the search for an
 /// order, small.
@@ -52,13 +53,6 @@ enum Told {
     Answer(Value, Option<Version>),
     NotApplied,
     Unknown,
-}
-
-/// A number that two processes of this machine can compare, in nanoseconds.
-#[must_use]
-pub fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
 }
 
 /// The name of one of the variables.
@@ -166,7 +160,7 @@ impl Client {
             Told::Answer(answer, version) => {
                 let mut line = json!({ "time": time, "client": client, "return": answer });
                 if let Some(version) = version {
-                    line["version"] = json!(format!("{}.{}", version.epoch(), version.number()));
+                    line["version"] = json!(version.to_string());
                 }
                 self.book.note(&line)?;
                 return Ok(answer["value"].as_i64());

@@ -11,7 +11,10 @@ use std::{
 };
 
 use guthi::NodeId;
-use rustix::process::{Pid, Signal};
+use rustix::{
+    process::{Pid, Signal},
+    time::{ClockId, clock_gettime},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Home;
@@ -66,6 +69,13 @@ pub struct Seen {
 
 /// The text of a node's id, and which of its lives it is.
 pub type Life = (String, u64);
+
+/// Nanoseconds on the clock that all processes of the machine share.
+#[must_use]
+pub fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
 
 impl Worker {
     /// Starts one in a home and returns when it is linked with everybody who was there.

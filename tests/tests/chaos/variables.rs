@@ -3,13 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    io::Cursor,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use guthi_sim::history::{self, Config};
-use guthi_tests::load;
+use guthi_sim::history::{self, Call, Config, History, Reply};
+use guthi_tests::{load, process};
 use serde_json::{Value, json};
 
 use super::cohort::Cohort;
@@ -53,7 +52,7 @@ impl Run {
     }
 
     fn note(&mut self, fault: &'static str) {
-        self.faults.entry(fault).or_default().push(load::now());
+        self.faults.entry(fault).or_default().push(process::now());
     }
 
     /// All that was written down, by time. What has no time goes with what its client did before.
@@ -76,30 +75,23 @@ impl Run {
     }
 
     fn answered(&self) -> usize {
-        self.events().iter().filter(|(_, _, line)| line.contains("\"return\"")).count()
+        let count = |file: &PathBuf| fs::read_to_string(file).unwrap_or_default().matches("\"return\"").count();
+        self.files.iter().map(count).sum()
     }
 
     /// For each kill, how long it took until each variable was written again by an operation that began later.
-    fn failovers(&self, events: &[(u64, bool, String)]) -> Vec<Duration> {
-        let mut began = BTreeMap::<u64, (u64, String, bool)>::new();
-        let mut writes = Vec::new();
-        for (time, _, line) in events {
-            let event: Value = serde_json::from_str(line).unwrap();
-            let client = event["client"].as_u64().unwrap();
-            if let Some(object) = event["object"].as_str() {
-                began.insert(client, (*time, object.to_owned(), event["invoke"] != "get"));
-            } else if let Some((begin, object, true)) = began.remove(&client)
-                && !event["return"].is_null()
-            {
-                writes.push((begin, *time, object));
-            }
-        }
+    fn failovers(&self, history: &History<Call, Reply>) -> Vec<Duration> {
+        let writes: Vec<Vec<_>> = history
+            .objects()
+            .map(|object| {
+                history.operations(object).into_iter().filter(|it| it.op != Call::Get && !it.is_pending()).collect()
+            })
+            .collect();
         let killed = self.faults.get("kill").into_iter().flatten();
         let failover = |killed: &u64| {
-            let ends = (0..load::NAMES).map(|number| {
-                let name = load::name(number);
-                let after = writes.iter().filter(|(begin, _, object)| begin > killed && *object == name);
-                after.map(|(_, end, _)| *end).min().unwrap_or(u64::MAX)
+            let ends = writes.iter().map(|writes| {
+                let after = writes.iter().filter(|write| write.start.time > *killed);
+                after.map(|write| write.end().time).min().unwrap_or(u64::MAX)
             });
             Duration::from_nanos(ends.max().unwrap_or_default().saturating_sub(*killed))
         };
@@ -147,7 +139,7 @@ fn what_clients_were_told_is_linearizable_under_kills_stops_and_cuts() {
             break;
         }
     }
-    run.cohort.workers().iter().for_each(guthi_tests::process::Worker::rest);
+    run.cohort.workers().iter().for_each(process::Worker::rest);
     run.cohort.pass(Instant::now() + BETWEEN);
     judge(&run, wanted, began, &views);
 }
@@ -162,7 +154,6 @@ fn judge(run: &Run, wanted: usize, began: Instant, views: &[Duration]) {
         began.elapsed()
     );
     println!("from a kill to a view of the others, with the new life: {views:?}");
-    println!("from a kill until all variables were written again: {:?}", run.failovers(&events));
     // Whoever comes first gives each variable its first value.
     let given = (0..load::NAMES).map(|number| {
         let (client, name) = (u64::MAX - number, load::name(number));
@@ -170,7 +161,8 @@ fn judge(run: &Run, wanted: usize, began: Instant, views: &[Duration]) {
         format!("{asked}\n{}\n", json!({ "time": 0, "client": client, "return": "done" }))
     });
     let text: String = given.chain(events.into_iter().map(|(_, _, line)| line + "\n")).collect();
-    let history = history::read(Cursor::new(&text)).unwrap();
+    let history = history::read(text.as_bytes()).unwrap();
+    println!("from a kill until all variables were written again: {:?}", run.failovers(&history));
     let objects: BTreeSet<_> = history.objects().map(ToOwned::to_owned).collect();
     let judged = Instant::now();
     let report = history::check(&history, &Config::default());

@@ -8,10 +8,10 @@ use std::{
 };
 
 use clap::Args;
+use guthi_tests::process::now;
 
 use crate::{
     group::{Group, Setting},
-    member::now,
     process::{load, median},
 };
 

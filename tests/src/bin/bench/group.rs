@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use guthi::ClusterKey;
+use guthi_tests::process::now;
 use rustix::process::{Pid, Signal};
 
-use crate::member::{Line, News, Sight, now};
+use crate::member::{Line, News, Sight};
 
 /// What takes longer does not come any more.
 const PATIENCE: Duration = Duration::from_secs(60);

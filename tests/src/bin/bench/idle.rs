@@ -4,11 +4,11 @@ use std::{fs, thread, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
+use guthi_tests::process::now;
 use serde::Serialize;
 
 use crate::{
     group::{Group, Setting},
-    member::now,
     process::load,
 };
 

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use futures::future::{join_all, try_join};
 use guthi::{Context, Fence, Node, NodeId};
+use guthi_tests::process::now;
 use serde::Serialize;
 
 use crate::{
@@ -62,8 +63,8 @@ async fn contend_here(node: &Node, name: &str, time: Duration) -> guthi::Result<
     let (end, mut held) = (Instant::now() + time, Vec::new());
     while Instant::now() < end {
         let guard = mutex.lock().await?;
-        let since = monotonic();
-        held.push((since, monotonic()));
+        let since = now();
+        held.push((since, now()));
         drop(guard);
     }
     Ok(held)
@@ -74,17 +75,11 @@ async fn contend_redis_here(url: &str, retry: Duration, time: Duration) -> anyho
     let (end, mut held) = (Instant::now() + time, Vec::new());
     while Instant::now() < end {
         lock.lock().await?;
-        let since = monotonic();
-        held.push((since, monotonic()));
+        let since = now();
+        held.push((since, now()));
         lock.unlock().await?;
     }
     Ok(held)
-}
-
-/// All processes of a machine share this clock.
-fn monotonic() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// What was found; all medians over the rounds. Of what Redis was not there for, nothing.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use guthi::{Node, View};
+use guthi_tests::process::now;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -148,10 +149,4 @@ async fn call(node: &Node) -> anyhow::Result<f64> {
 fn tell(news: News) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(&Line { at: now(), news })?);
     Ok(())
-}
-
-/// Nanoseconds on the clock that all processes of the machine share.
-pub(crate) fn now() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

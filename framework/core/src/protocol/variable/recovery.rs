@@ -104,11 +104,8 @@ pub(super) struct Staged {
     records: BTreeMap<Name, Record>,
 }
 
-/// The views before this one, the latest first, with those who could be home of something there; and who of them is there still.
-struct Past {
-    survivors: BTreeSet<Member>,
-    former: Vec<(Epoch, Vec<Member>)>,
-}
+/// The views before this one, the latest first, with those who could be home of something there. It is the same for all shards.
+type Past = [(Epoch, Vec<Member>)];
 
 impl Homing {
     pub(super) fn new(phase: Phase) -> Self {
@@ -167,7 +164,7 @@ impl Machine {
     pub(super) fn consider_offers(&mut self, out: &mut Outbox) {
         let orphaned = self.homing.iter().filter(|(_, it)| it.is_orphaned());
         let orphaned = orphaned.map(|(shard, _)| *shard).collect::<Vec<_>>();
-        let past = self.look_back();
+        let past = self.here.view.former().collect::<Vec<_>>();
         for shard in orphaned {
             self.decide(shard, &past, out);
         }
@@ -181,7 +178,7 @@ impl Machine {
             return;
         }
         self.recovering = true;
-        let past = self.look_back();
+        let past = self.here.view.former().collect::<Vec<_>>();
         for shard in self.homing.keys().copied().collect::<Vec<_>>() {
             self.decide(shard, &past, out);
         }
@@ -236,13 +233,6 @@ impl Machine {
         }
     }
 
-    /// What is the same for all shards.
-    fn look_back(&self) -> Past {
-        let view = &self.here.view;
-        let survivors = view.seats.iter().filter(|seat| seat.since < view.at.epoch).map(|seat| seat.member).collect();
-        Past { survivors, former: view.former().collect() }
-    }
-
     /// Those who had all of a shard when it was last complete; else in which view all who had it are gone.
     fn sources(&self, shard: Shard, past: &Past, offers: bool) -> Result<BTreeSet<Source>, Epoch> {
         let Some(homing) = self.homing.get(&shard) else { return Err(Epoch(0)) };
@@ -251,7 +241,8 @@ impl Machine {
         let had: Vec<_> = homing.had.iter().chain(offered).collect();
         let replicas = usize::from(self.here.view.replicas);
         let mut last = self.here.view.at.epoch;
-        for (epoch, members) in &past.former {
+        let survives = |home: &Member| self.here.seat_of(*home).is_some_and(|seat| self.here.survives(seat));
+        for (epoch, members) in past {
             let epoch = *epoch;
             last = epoch;
             let homes = shard.rank(members.iter().copied(), replicas);
@@ -261,7 +252,7 @@ impl Machine {
             if !sources.is_empty() {
                 return Ok(sources);
             }
-            let says = |home: &Member| past.survivors.contains(home) || had.iter().any(|had| had.by == *home);
+            let says = |home: &Member| survives(home) || had.iter().any(|had| had.by == *home);
             if !homes.iter().any(says) {
                 return Err(epoch);
             }
@@ -274,10 +265,10 @@ impl Machine {
         let news = homing.phase != Phase::Orphaned(since);
         homing.phase = Phase::Orphaned(since);
         let waiting = core::mem::take(&mut homing.waiting);
-        // What is left of it elsewhere may complete what somebody offers one day; whoever leaves does not wait for that.
-        let leaving = |had: &&Had| !had.at.estate && self.here.is_leaving(had.at.seat);
-        let released: Vec<_> = homing.had.iter().filter(leaving).map(|had| had.at).collect();
         if news {
+            // What is left of it elsewhere may complete what somebody offers one day; whoever leaves does not wait for that.
+            let leaving = |had: &&Had| !had.at.estate && self.here.is_leaving(had.at.seat);
+            let released: Vec<_> = homing.had.iter().filter(leaving).map(|had| had.at).collect();
             released.into_iter().for_each(|at| self.release(shard, at));
             out.reached("variable: a shard is orphaned");
             out.emit(Event::Orphaned { shard, since });

@@ -415,7 +415,7 @@ impl VariableHost {
     fn has_read(&mut self, now: Time, ticket: Ticket, task: Task, state: &State, out: &mut Outbox<Wish>) {
         let value = state.value.as_ref().map(|value| decode(&value.bytes));
         // A variable that is not there has no version that its home would remember.
-        let version = value.map(|_| Stamp { epoch: state.version.epoch.0, number: state.version.sequence });
+        let version = value.map(|_| stamp(state.version));
         self.said.push(Said::Told {
             ticket,
             reply: Reply { answer: Answer::Value(value), version },
@@ -573,16 +573,20 @@ impl VariableHost {
     }
 }
 
+/// A version in the words of the history.
+const fn stamp(version: Version) -> Stamp {
+    Stamp { epoch: version.epoch.0, number: version.sequence }
+}
+
 /// What an outcome means to whoever has asked.
 fn said(ticket: Ticket, call: &Call, variable::Answer { outcome, version }: &variable::Answer) -> Said {
     let compares = matches!(call, Call::CompareAndSet { .. });
-    let stamp = Stamp { epoch: version.epoch.0, number: version.sequence };
     let told = |answer: Answer| Said::Told {
         ticket,
         // What was refused may have come with others of its batch, which were not, and is told the version after those.
         reply: Reply {
             answer,
-            version: Some(stamp).filter(|_| !matches!(answer, Answer::Missing | Answer::Stored(false))),
+            version: Some(stamp(*version)).filter(|_| !matches!(answer, Answer::Missing | Answer::Stored(false))),
         },
         version: *version,
     };

@@ -4,7 +4,7 @@ use alloc::{collections::BTreeSet, vec::Vec};
 use core::time::Duration;
 
 use super::{
-    super::{Action, Command, Config, Event, Machine, Part, Refusal},
+    super::{Action, Command, Config, Event, Machine, Outcome, Part, Refusal, Unanswered},
     scene::{LEASED, Letter, Scene, WAITING, WEDGED, add, all, member, rests_on, to, value},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         bugs::Bug,
         contract::Protocol,
         home::Shard,
-        view::{Change, View},
+        view::{Change, Epoch, View},
     },
     wire::name::Name,
 };
@@ -56,7 +56,7 @@ fn what_was_at_home_with_the_dead_is_at_home_with_others() {
     assert!(all_there(&mut scene, 3, &names));
     for (name, number) in names.iter().zip(0..) {
         let ticket = scene.act(3, name, add(0));
-        assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Sum(number)));
+        assert_eq!(scene.outcome(ticket), Some(Outcome::Sum(number)));
     }
 }
 
@@ -244,7 +244,7 @@ fn h22_a_home_that_has_no_history_finds_what_was_there_before_it_came() {
     let (mut scene, names) = many(Scene::new(3));
     // Nobody gets far with the view in which it comes, and the home of before dies.
     let joiner = scene.add(member(3));
-    let next = scene.next(&[Change::Admit(member(3), crate::protocol::view::Epoch(1))]);
+    let next = scene.next(&[Change::Admit(member(3), Epoch(1))]);
     scene.install_all(&next, LEASED);
     scene.deliver_but(|letter| all("pulled")(letter) || all("fill")(letter));
     scene.die(&[0]);
@@ -504,7 +504,7 @@ fn a_write_that_waits_for_the_membership_waits_for_a_shard_that_begins_anew() {
     scene.nodes.iter_mut().for_each(|node| node.service = LEASED);
     scene.command(home, Command::Proceed);
     scene.deliver();
-    assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Done));
+    assert_eq!(scene.outcome(ticket), Some(Outcome::Done));
 }
 
 #[test]
@@ -546,7 +546,7 @@ fn a_lost_shard_begins_anew_when_somebody_says_so() {
     let shard = scene.shard(&lost);
     let ticket = scene.act(3, &lost, Action::Reset);
     scene.deliver();
-    assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Done));
+    assert_eq!(scene.outcome(ticket), Some(Outcome::Done));
     let others: Vec<_> = before.into_iter().filter(|(it, _)| *it != shard).collect();
     assert_eq!(orphans(&scene), others, "that one alone");
     assert_eq!(scene.asks(2, &lost), Some(None));
@@ -596,7 +596,7 @@ fn a_deleted_record_goes_with_the_view_in_which_its_writer_has_its_answer() {
         if writer != 0 {
             scene.go_on(&[Change::Renew]);
             assert_eq!(there(&scene), [1, 1], "it is asked for again");
-            assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Done));
+            assert_eq!(scene.outcome(ticket), Some(Outcome::Done));
         }
         scene.go_on(&[Change::Renew]);
         assert_eq!(there(&scene), [0, 0]);
@@ -615,7 +615,7 @@ fn a_deletion_that_is_asked_for_again_does_not_delete_what_came_after_it() {
     scene.act(3, &name, Action::Create(value(6)));
     scene.deliver_but(to(2, "wrote"));
     scene.die(&[0]);
-    assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Done));
+    assert_eq!(scene.outcome(ticket), Some(Outcome::Done));
     assert_eq!(scene.asks(3, &name), Some(Some(6)));
 }
 
@@ -636,7 +636,7 @@ fn an_answer_that_is_given_again_tells_the_version_of_then() {
         }
         scene.wait(Duration::from_secs(4));
         let answer = scene.answer(ticket).unwrap().unwrap();
-        assert_eq!((answer.outcome, answer.version), (super::super::Outcome::Done, then));
+        assert_eq!((answer.outcome, answer.version), (Outcome::Done, then));
     }
 }
 
@@ -648,7 +648,7 @@ fn who_comes_from_elsewhere_brings_nothing_and_does_not_know_what_came_of_its_wr
     let joiner = scene.add(member(2));
     let other = scene.add(member(3));
     let alone = scene.nodes[joiner].machine.view().clone();
-    let both = alone.successor(&[Change::Admit(member(3), crate::protocol::view::Epoch(1))]);
+    let both = alone.successor(&[Change::Admit(member(3), Epoch(1))]);
     let name = scene.name_that_moves(&[0, 1], &both, &[other, joiner]);
     scene.given(&name, 5);
     let own = scene.act(joiner, &name, Action::Create(value(9)));
@@ -658,9 +658,9 @@ fn who_comes_from_elsewhere_brings_nothing_and_does_not_know_what_came_of_its_wr
     scene.install(joiner, &both, LEASED);
     let said = scene.act(joiner, &name, add(1));
     let unsaid = scene.act(joiner, &name, add(1));
-    scene.go_on(&[Change::Admit(member(2), crate::protocol::view::Epoch(1))]);
-    assert_eq!(scene.answer(said), Some(Err(super::super::Unanswered::Moved)));
-    assert_eq!(scene.outcome(unsaid), Some(super::super::Outcome::Sum(6)));
+    scene.go_on(&[Change::Admit(member(2), Epoch(1))]);
+    assert_eq!(scene.answer(said), Some(Err(Unanswered::Moved)));
+    assert_eq!(scene.outcome(unsaid), Some(Outcome::Sum(6)));
     assert_eq!([0, joiner].map(|node| scene.asks(node, &name)), [Some(Some(6)); 2]);
 }
 
@@ -676,8 +676,8 @@ fn what_was_not_begun_in_one_lineage_is_done_in_the_next() {
         scene.install(joiner, &alone, service);
         let ticket = scene.act(joiner, &name, add(1));
         assert_eq!(scene.answer(ticket), None);
-        scene.go_on(&[Change::Admit(member(2), crate::protocol::view::Epoch(9))]);
-        assert_eq!(scene.outcome(ticket), Some(super::super::Outcome::Sum(6)));
+        scene.go_on(&[Change::Admit(member(2), Epoch(9))]);
+        assert_eq!(scene.outcome(ticket), Some(Outcome::Sum(6)));
     }
 }
 
@@ -689,7 +689,7 @@ fn who_was_taken_in_some_views_ago_brings_nothing() {
     scene.given(&name, 5);
     let joiner = scene.add(member(1));
     scene.act(joiner, &name, Action::Create(value(9)));
-    scene.view = scene.next(&[Change::Admit(member(1), crate::protocol::view::Epoch(1))]);
+    scene.view = scene.next(&[Change::Admit(member(1), Epoch(1))]);
     let view = scene.view.clone();
     scene.install(0, &view, LEASED);
     scene.go_on(&[Change::Renew]);
