@@ -211,10 +211,10 @@ impl Ledger {
         let life_at = |epoch: Epoch| self.life(lineage, Shard::of(name), epoch);
         let mut operations = Vec::new();
         for it in self.ended.get(&(lineage, name.clone())).into_iter().flatten() {
-            // A version says in which life of the shard it was done, however late that was told.
-            let done =
-                it.reply.version.filter(|version| version.epoch > 0).map(|version| life_at(Epoch(version.epoch)));
-            let (first, last) = done.map_or_else(|| (life_at(it.began), life_at(it.ended)), |life| (life, life));
+            // A version says in which life of the shard it was done, however late that was told; in an earlier one it may have
+            // been done as well, and be forgotten with that.
+            let done = it.reply.version.filter(|version| version.epoch > 0).map(|version| Epoch(version.epoch));
+            let (first, last) = (life_at(it.began), life_at(done.unwrap_or(it.ended)));
             let outcome = (life == last).then_some((it.reply, it.end));
             if (first..=last).contains(&life) && (outcome.is_some() || it.call != Call::Get) {
                 operations.push(Operation { client: it.client, op: it.call, start: it.start, outcome });
