@@ -14,7 +14,7 @@ use crate::process::median;
 const CALLS: usize = 1000;
 
 #[guthi::function(inline)]
-fn nothing() {}
+fn answer_at_once() {}
 
 #[derive(Args)]
 pub(crate) struct MemberOptions {
@@ -140,7 +140,7 @@ async fn call(node: &Node) -> anyhow::Result<f64> {
     let mut times = Vec::new();
     for _ in 0..CALLS {
         let start = Instant::now();
-        node.call::<nothing>(()).on(other).await?;
+        node.call::<answer_at_once>(()).on(other).await?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
     Ok(median(&mut times))
