@@ -34,6 +34,7 @@ pub mod testing;
 pub use api::{
     builder::Builder,
     call::{Call, NamedCall},
+    change::{Change, Changes},
     context::Context,
     error::{
         BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, ReadError, RegisterError,
@@ -74,7 +75,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What most programs need: `use guthi::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Builder, ClusterKey, Context, Event, Guard, Mutex, Node, NodeId, Outcome, Peer, Variable};
+    pub use crate::{Builder, Change, ClusterKey, Context, Event, Guard, Mutex, Node, NodeId, Outcome, Peer, Variable};
 }
 
 /// What the expansion of [`function`](macro@function) names. Not for use by hand; it may change at any time.

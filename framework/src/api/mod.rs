@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod change;
 pub(crate) mod context;
 mod environment;
 pub(crate) mod error;

@@ -10,7 +10,10 @@ use guthi_core::{
 use serde::{Deserialize, Serialize};
 use tokio::task::coop::consume_budget;
 
-use super::mutex::{Fence, Guard};
+use super::{
+    change::Changes,
+    mutex::{Fence, Guard},
+};
 use crate::{
     ReadError, Travels, WriteError,
     calls::function::{Arriving, Departing},
@@ -220,6 +223,32 @@ impl<T: Travels> Variable<T> {
             self.create().await?;
         }
         Ok(())
+    }
+
+    /// Each of its values as they come, beginning with the one it has: a stream of [`Change`]s. Whoever is slow gets the newest
+    /// next, and is told how many it has missed; it slows nobody else. The versions rise, and the last one always comes.
+    ///
+    /// While somebody watches it on a node, that node always has a copy or asks for one: a change is here one message after it
+    /// is written, and a [`get`](Self::get) costs none. It ends when the node leaves.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// use futures::StreamExt as _;
+    ///
+    /// let total = node.variable("total", 0_u64).await?;
+    /// let mut changes = total.watch();
+    /// while let Some(change) = changes.next().await {
+    ///     if let Change::Set { value, version, .. } = change {
+    ///         println!("{value}, version {version}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn watch(&self) -> Changes<T> {
+        let variable = self.clone();
+        Changes::of(self.cell.watch(), move |state| variable.decode(state))
     }
 
     async fn is_there(&self) -> Result<bool, WriteError> {

@@ -105,6 +105,10 @@ pub enum Bug {
     ServedTooEarly,
     /// Variable: what came back is served while older copies are read.
     StaleCopySpared,
+    /// Variable: a copy that is watched and taken back is not asked for again.
+    WatchForgotten,
+    /// Variable: a view that is installed ends the watching of what is asked for no more.
+    WatchEndsWithView,
     /// Variable: the copy that comes with an answer is installed whatever came between.
     WriterCopyForced,
     /// Variable: what is stored last is kept, not what is newest.
@@ -125,7 +129,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -175,6 +179,8 @@ impl Bug {
         Self::OperationNumberIgnored,
         Self::ServedTooEarly,
         Self::StaleCopySpared,
+        Self::WatchForgotten,
+        Self::WatchEndsWithView,
         Self::WriterCopyForced,
         Self::LastStoreWins,
         Self::FillTakenTwice,
@@ -238,6 +244,8 @@ impl Bug {
             Self::OperationNumberIgnored => "operation-number-ignored",
             Self::ServedTooEarly => "served-too-early",
             Self::StaleCopySpared => "stale-copy-spared",
+            Self::WatchForgotten => "watch-forgotten",
+            Self::WatchEndsWithView => "watch-ends-with-view",
             Self::WriterCopyForced => "writer-copy-forced",
             Self::LastStoreWins => "last-store-wins",
             Self::FillTakenTwice => "fill-taken-twice",

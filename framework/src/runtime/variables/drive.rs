@@ -26,7 +26,7 @@ impl Variables {
 
     fn withdraw(&self, name: &Name) {
         if let Some(cell) = self.known(name) {
-            cell.published.store(None);
+            cell.withdraw();
         }
     }
 
@@ -34,8 +34,10 @@ impl Variables {
     fn withdraw_all(&self) {
         let cells: Vec<_> = self.cells.iter().filter_map(|cell| cell.upgrade()).collect();
         for cell in cells {
-            cell.published.store(None);
-            if !cell.waiting.lock().is_empty() {
+            cell.withdraw();
+            if cell.is_watched() {
+                self.tell(Command::Watch { name: cell.name.clone() });
+            } else if !cell.waiting.lock().is_empty() {
                 self.tell(Command::Read { name: cell.name.clone() });
             }
         }
@@ -54,7 +56,8 @@ impl Variables {
         drop(waiting);
         let cells: Vec<_> = self.cells.iter().filter_map(|cell| cell.upgrade()).collect();
         for cell in cells {
-            cell.published.store(None);
+            cell.withdraw();
+            cell.end_watching();
             let waiting = mem::take(&mut *cell.waiting.lock());
             drop(waiting);
         }
@@ -62,7 +65,13 @@ impl Variables {
 }
 
 impl Cell {
+    fn withdraw(&self) {
+        self.published.store(None);
+        self.withdraw_news();
+    }
+
     fn tell(&self, found: &Found) {
+        self.tell_watchers(found);
         let waiting = mem::take(&mut *self.waiting.lock());
         for waiter in waiting {
             // Whoever waits no more is gone.

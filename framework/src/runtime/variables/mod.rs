@@ -5,6 +5,7 @@
 
 mod drive;
 mod rescue;
+mod watching;
 
 use std::{
     any::TypeId,
@@ -20,11 +21,12 @@ use guthi_core::{
 };
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     time::Instant,
 };
 
-pub(crate) use self::drive::ListedVariable;
+use self::watching::News;
+pub(crate) use self::{drive::ListedVariable, watching::Watcher};
 use super::life::{Life, Lives};
 use crate::{
     api::{metrics::VariableMeters, variable_type::VariableType},
@@ -81,6 +83,10 @@ pub(crate) struct Cell {
     published: ArcSwapOption<Published>,
     /// Tasks that wait for one.
     waiting: Mutex<Vec<oneshot::Sender<Found>>>,
+    /// How many watch it. As long as somebody does, the driver has a copy of it or asks for one.
+    watchers: Mutex<usize>,
+    /// What they are told.
+    news: watch::Sender<News>,
     spin: Spin,
     /// What reads and operations of late took.
     pace: Pace,
@@ -139,6 +145,8 @@ impl Variables {
             name,
             published: ArcSwapOption::empty(),
             waiting: Mutex::default(),
+            watchers: Mutex::default(),
+            news: watch::Sender::default(),
             spin: Spin::default(),
             pace: Pace::default(),
             variables: self.clone(),

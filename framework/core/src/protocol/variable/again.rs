@@ -14,6 +14,8 @@ use crate::{
 pub(super) enum Asking {
     /// For a copy, under this number.
     Read(Name, u64),
+    /// For a copy of what was lost, as long as somebody watches it.
+    Watched(Name),
     /// For what came of the batch of this number.
     Write(Name, u64),
     /// For the acknowledgements of this version.

@@ -14,6 +14,16 @@ pub enum Command {
         /// Which.
         name: Name,
     },
+    /// Always have a copy of this variable, and say each anew: whoever takes it back is asked for the next in the same message.
+    Watch {
+        /// Which.
+        name: Name,
+    },
+    /// Have a copy of it only when somebody reads it, as of any other.
+    Unwatch {
+        /// Which.
+        name: Name,
+    },
     /// Do these with their variables, each by one task. What comes together goes together.
     Operate(Vec<(Name, Ticket, Operation)>),
     /// Do not, if it was not said to anybody yet.

@@ -26,8 +26,37 @@ impl Machine {
         }
     }
 
+    /// From here on there is always a copy of it, or one is asked for.
+    pub(super) fn watch(&mut self, name: Name, out: &mut Outbox) {
+        self.watched.insert(name.clone());
+        self.read(name, out);
+    }
+
+    /// Whoever watches it is without a copy: it is asked for at the end of this step.
+    fn miss(&mut self, name: &Name) {
+        if self.watched.contains(name) && !self.has(Bug::WatchForgotten) {
+            self.missed.insert(name.clone());
+        }
+    }
+
+    /// Those that are watched and of which there is no copy are asked for.
+    pub(super) fn ask_for_missed(&mut self) {
+        for name in core::mem::take(&mut self.missed) {
+            if !self.copies.contains_key(&name) {
+                self.ask(name);
+            }
+        }
+    }
+
+    /// In a new view it is asked for what was lost in an earlier one, too.
+    pub(super) fn watch_again(&mut self) {
+        if !self.has(Bug::WatchEndsWithView) {
+            self.missed.clone_from(&self.watched);
+        }
+    }
+
     /// Asks for a copy.
-    fn ask(&mut self, name: Name) {
+    pub(super) fn ask(&mut self, name: Name) {
         let nonce = self.expect(&name);
         self.say_read(name, nonce, 0);
     }
@@ -48,6 +77,7 @@ impl Machine {
     pub(super) fn withdraw(&mut self, name: &Name, out: &mut Outbox) {
         if let Some(Copy::Valid(_)) = self.copies.get(name) {
             self.copies.remove(name);
+            self.miss(name);
             out.emit(Event::Withdrawn { name: name.clone() });
         }
     }
@@ -58,6 +88,9 @@ impl Machine {
             Some(state) => self.install_copy(name, nonce, state, out),
             None if self.awaits(&name, nonce) => {
                 self.copies.remove(&name);
+                if self.watched.contains(&name) {
+                    self.again.push(self.here.now, usize::MAX, Asking::Watched(name.clone()));
+                }
                 out.emit(Event::Lost { name });
                 true
             }

@@ -33,6 +33,10 @@ pub struct Machine {
     pub(super) here: Here,
     /// What tasks of this node may read.
     pub(super) copies: BTreeMap<Name, Copy>,
+    /// Those that they watch: there is always a copy of each, or one is asked for.
+    pub(super) watched: BTreeSet<Name>,
+    /// Those of them of which there is none at this moment of a step.
+    pub(super) missed: BTreeSet<Name>,
     /// What they want to be done.
     pub(super) writers: BTreeMap<Name, Writer>,
     /// What this node keeps: of shards that it is a home of, and of those whose homes do not have it yet.
@@ -108,6 +112,8 @@ impl Machine {
         let mut machine = Self {
             here: Here::new(me, config, view),
             copies: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            missed: BTreeSet::new(),
             writers: BTreeMap::new(),
             stores: BTreeMap::new(),
             estate: None,
@@ -281,6 +287,10 @@ impl Protocol for Machine {
         self.here.now = now;
         match command {
             Command::Read { name } => self.read(name, out),
+            Command::Watch { name } => self.watch(name, out),
+            Command::Unwatch { name } => {
+                self.watched.remove(&name);
+            }
             Command::Operate(operations) => self.operate(operations, out),
             Command::Cancel { name, ticket } => {
                 if !self.cancel(&name, ticket, out) {
@@ -288,6 +298,7 @@ impl Protocol for Machine {
                 }
             }
             Command::Forget { name } => {
+                self.watched.remove(&name);
                 self.copies.remove(&name);
             }
             Command::Install { view, orphaned } => self.install(now, view, orphaned, out),
@@ -339,11 +350,15 @@ impl Machine {
     fn end(&mut self, out: &mut Outbox) {
         let (me, seat) = (self.here.me, self.here.seat());
         loop {
+            self.ask_for_missed();
             while let Some(part) = self.here.next_own() {
                 self.hear(seat, me, part, out);
             }
-            let Some((to, estate)) = self.to_release.pop_first() else { break };
-            self.say_release(to, estate, 0);
+            if let Some((to, estate)) = self.to_release.pop_first() {
+                self.say_release(to, estate, 0);
+            } else if self.missed.is_empty() {
+                break;
+            }
         }
         self.here.flush(out);
         debug_assert_eq!(super::invariant::check(self), Ok(()));
@@ -400,6 +415,7 @@ impl Machine {
         }
         match asking {
             Asking::Read(name, nonce) => self.say_read(name, nonce, level),
+            Asking::Watched(name) => self.ask(name),
             Asking::Write(name, _) => self.say_write(name, level),
             Asking::Commit(name, _) => self.say_commit(&name, None, level),
             Asking::Report(seat, estate, _) => self.say_piece(seat, estate, level),
@@ -413,6 +429,7 @@ impl Machine {
     pub(super) fn is_asking(&self, asking: &Asking) -> bool {
         match asking {
             Asking::Read(name, nonce) => self.awaits(name, *nonce) && !self.is_brought_by_a_write(name, *nonce),
+            Asking::Watched(name) => self.watched.contains(name) && !self.copies.contains_key(name),
             Asking::Write(name, number) => {
                 let sealed = self.writers.get(name).and_then(|writer| writer.sealed.as_ref());
                 sealed.is_some_and(|batch| batch.number == *number)
@@ -490,6 +507,7 @@ impl Machine {
             self.stores.entry(shard).or_default();
         }
         self.keep_copies(|shard| homes_before.get(&shard).copied(), survives && !orphaned, out);
+        self.watch_again();
         self.prepare_reports();
         self.prepare_offers();
         self.write_again();

@@ -55,6 +55,9 @@ pub struct VariableHost {
     sleepers: Vec<(Time, Task)>,
     /// What it was told that it may read.
     copies: BTreeMap<Name, State>,
+    /// What it watches, in which version it was seen last.
+    watched: BTreeMap<Name, Version>,
+    fallen: Option<Name>,
     last_ticket: u64,
     /// Its values begin with this, so that nobody else writes the same.
     brand: i64,
@@ -120,6 +123,8 @@ impl VariableHost {
             parked: BTreeMap::new(),
             sleepers: Vec::new(),
             copies: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            fallen: None,
             last_ticket: 0,
             brand: (i64::from(place) + 1) << 50 | i64::try_from(life % 1024).unwrap_or(0) << 40,
             last_value: 0,
@@ -145,6 +150,16 @@ impl VariableHost {
     /// What it was told that it may read.
     pub(super) const fn copies(&self) -> &BTreeMap<Name, State> {
         &self.copies
+    }
+
+    /// A variable that it watches, and of which it was told an older version after a newer one.
+    pub(super) const fn has_fallen(&self) -> Option<&Name> {
+        self.fallen.as_ref()
+    }
+
+    /// What it watches.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Name> {
+        self.watched.keys()
     }
 
     /// Whether what it has a copy of may be read.
@@ -287,6 +302,14 @@ impl VariableHost {
             Deed::Delete { name } => self.begin(now, task(name, Aim::Do(Call::Delete)), out),
             Deed::Reset { name } => self.begin(now, task(name, Aim::Reset), out),
             Deed::Forget { name } => self.forget(now, named(name), out),
+            Deed::Watch { name } => {
+                self.watched.entry(named(name)).or_default();
+                self.command(now, Command::Watch { name: named(name) }, out);
+            }
+            Deed::Unwatch { name } => {
+                self.watched.remove(&named(name));
+                self.command(now, Command::Unwatch { name: named(name) }, out);
+            }
             Deed::GiveUp { name } => self.give_up(now, named(name), out),
             Deed::Hammer { name, count } => {
                 for _ in 0..count {
@@ -381,7 +404,7 @@ impl VariableHost {
 
     /// Nobody here wants a copy any more.
     fn forget(&mut self, now: Time, name: Name, out: &mut Outbox<Wish>) {
-        if !self.readers.contains_key(&name) {
+        if !self.readers.contains_key(&name) && !self.watched.contains_key(&name) {
             self.copies.remove(&name);
             self.command(now, Command::Forget { name }, out);
         }
@@ -499,6 +522,7 @@ impl VariableHost {
             membership::Event::Installed(installed) if installed.at.lineage != installed.before.lineage => {
                 self.guards.clear();
                 self.parked.clear();
+                self.watched.values_mut().for_each(|seen| *seen = Version::default());
                 self.rescued = false;
             }
             membership::Event::Rescue => self.rescued = true,
@@ -539,6 +563,13 @@ impl VariableHost {
     fn follow_variable(&mut self, now: Time, event: Event, out: &mut Outbox<Wish>) {
         match event {
             Event::Published { name, state } => {
+                // What was removed has no version that its home would remember.
+                if let Some(seen) = self.watched.get_mut(&name).filter(|_| state.value.is_some()) {
+                    if state.version < *seen {
+                        self.fallen = Some(name.clone());
+                    }
+                    *seen = state.version;
+                }
                 self.copies.insert(name.clone(), state.clone());
                 if self.reads(now) {
                     self.all_have_read(now, &name, &state, out);

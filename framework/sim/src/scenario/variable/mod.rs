@@ -5,8 +5,8 @@
 //! `replicas` losses since all shards were served. D9: what the tasks of a lineage were told of a variable has an order, those
 //! of excluded nodes included; that is also D6, D7 and D8. A shard that is begun anew is another life of its variables. D10:
 //! who writes under a guard is refused once somebody has written under a later one. D11: the copies that a node was told of
-//! are those that its machine has. E2: in calm, everything is answered within seconds. W3: when the faults have ended,
-//! everybody has an answer.
+//! are those that its machine has. D12: whoever watches a variable sees its versions rise, and at last the newest.
+//! E2: in calm, everything is answered within seconds. W3: when the faults have ended, everybody has an answer.
 
 mod host;
 mod ledger;
@@ -98,6 +98,16 @@ pub enum Deed {
         /// One of a few.
         name: u8,
     },
+    /// Be told of each of its values, or of the last of several.
+    Watch {
+        /// One of a few.
+        name: u8,
+    },
+    /// Be told no more.
+    Unwatch {
+        /// One of a few.
+        name: u8,
+    },
     /// The task that began to write last does not want to any more.
     GiveUp {
         /// One of a few.
@@ -172,6 +182,10 @@ impl Scenario for Variable {
                 let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
                 operations.push(Operation { at_us, place, what: deed(name, random) });
             }
+            for _ in 0..random.below(3) {
+                let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
+                operations.push(Operation { at_us, place, what: Deed::Watch { name: favourite } });
+            }
             if random.below(2) == 0 {
                 operations.extend(farewell(nodes, begin, favourite, random));
             }
@@ -238,6 +252,8 @@ impl Scenario for Variable {
             ["delete", name] => Ok(Deed::Delete { name: number(name)? }),
             ["reset", name] => Ok(Deed::Reset { name: number(name)? }),
             ["forget", name] => Ok(Deed::Forget { name: number(name)? }),
+            ["watch", name] => Ok(Deed::Watch { name: number(name)? }),
+            ["unwatch", name] => Ok(Deed::Unwatch { name: number(name)? }),
             ["give-up", name] => Ok(Deed::GiveUp { name: number(name)? }),
             ["hammer", name, count] => Ok(Deed::Hammer { name: number(name)?, count: number(count)? }),
             ["bulk", count] => Ok(Deed::Bulk { count: large(count)? }),
@@ -245,7 +261,8 @@ impl Scenario for Variable {
             ["fenced", ms] => Ok(Deed::Fenced { ms: large(ms)? }),
             ["leave"] => Ok(Deed::Leave),
             ["dissolve"] => Ok(Deed::Dissolve),
-            _ => Err("a user can `get`, `set`, `add`, `cas`, `swap`, `create`, `delete`, `reset`, `forget` and `give-up NAME`, \
+            _ => Err("a user can `get`, `set`, `add`, `cas`, `swap`, `create`, `delete`, `reset`, `forget`, `watch`, `unwatch` \
+                      and `give-up NAME`, \
                       where a name is a number, `hammer NAME COUNT`, `bulk COUNT`, `sweep COUNT`, `fenced MILLISECONDS`, \
                       `leave` and `dissolve`"
                 .into()),
@@ -319,6 +336,9 @@ impl Scenario for Variable {
             self.look_around(world, at);
         }
         if !events.is_empty() {
+            if let Some(watched) = host.has_fallen() {
+                return Err(Violation::new(format!("D12: {} saw an older {watched} after a newer one", name(place))));
+            }
             self.check_copies(world, place, host)?;
             check_writers(world, place, host)?;
         }
@@ -334,6 +354,9 @@ impl Scenario for Variable {
             let serves = host.node.engine.membership().serves(world.clock(place));
             if let Some((waits, aim)) = host.waits_for().filter(|_| serves) {
                 return Err(Violation::new(format!("W3: {} still waits {aim} {waits}", name(place))));
+            }
+            if serves {
+                check_watched(world, place, host)?;
             }
         }
         Ok(())
@@ -436,6 +459,22 @@ fn check_writers(world: &World<VariableHost>, place: Place, host: &VariableHost)
     Ok(())
 }
 
+/// D12: whoever watches a variable has the value that its home has.
+fn check_watched(world: &World<VariableHost>, place: Place, host: &VariableHost) -> Result<(), Violation> {
+    let at = host.node.engine.variable().view().at;
+    let homes = || world.up().map(|(.., it)| it.node.engine.variable()).filter(|it| it.view().at == at);
+    for watched in host.watched() {
+        let Some(home) = homes().find(|it| it.serves(watched)) else { continue };
+        let newest = home.kept(watched).map(|state| state.version).unwrap_or_default();
+        let seen = host.copies().get(watched).map(|state| state.version);
+        if seen != Some(newest) {
+            let who = name(place);
+            return Err(Violation::new(format!("D12: {who} watches {watched} in {seen:?}, and its home has {newest}")));
+        }
+    }
+    Ok(())
+}
+
 impl Figures {
     fn of(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5eed);
@@ -473,7 +512,7 @@ fn anywhere(nodes: Place, random: &mut Random) -> Place {
 }
 
 fn deed(name: u8, random: &mut Random) -> Deed {
-    match random.below(40) {
+    match random.below(44) {
         0..=7 => Deed::Get { name },
         8..=12 => Deed::Set { name },
         13..=16 => Deed::Add { name },
@@ -485,6 +524,8 @@ fn deed(name: u8, random: &mut Random) -> Deed {
         30 | 31 => Deed::GiveUp { name },
         32 => Deed::Reset { name },
         33 => Deed::Leave,
+        40..=42 => Deed::Watch { name },
+        43 => Deed::Unwatch { name },
         _ => Deed::Hammer { name, count: u8::try_from(random.within(1..4)).unwrap_or(1) },
     }
 }

@@ -9,3 +9,4 @@ mod serving;
 mod strangers;
 mod traps;
 mod walk;
+mod watching;
