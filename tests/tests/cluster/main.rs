@@ -13,6 +13,7 @@ mod same_again;
 mod telling;
 mod traces;
 mod variables;
+mod watching;
 
 use std::{
     fmt,

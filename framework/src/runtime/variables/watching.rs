@@ -49,14 +49,13 @@ impl Cell {
         }
         *watchers += 1;
         let mut news = self.news.subscribe();
-        let count = news.borrow().count;
         news.mark_changed();
         self.variables.tell(Command::Watch { name: self.name.clone() });
         drop(watchers);
         if self.variables.is_closed() {
             self.end_watching();
         }
-        Watcher { cell: self.clone(), news, count: count.saturating_sub(1), shown: None }
+        Watcher { cell: self.clone(), news, count: 0, shown: None }
     }
 
     pub(super) fn is_watched(&self) -> bool {
@@ -117,9 +116,11 @@ impl Watcher {
                     continue;
                 }
             }
-            let skipped = count.saturating_sub(mem::replace(&mut self.count, count) + 1);
-            if self.shown.replace(Shown::of(&found)) != Some(Shown::of(&found)) {
-                return Some((found, skipped));
+            let since = count - mem::replace(&mut self.count, count);
+            let before = self.shown.replace(Shown::of(&found));
+            if before != self.shown {
+                // Of what was before the first nothing is missed.
+                return Some((found, before.map_or(0, |_| since.saturating_sub(1))));
             }
         }
     }
