@@ -20,6 +20,9 @@ pub(crate) const SOCKETS_MAX: usize = 32;
 /// Requests that may hold a mutex, or wait for one, at once.
 pub(crate) const HOLDERS_MAX: usize = 256;
 
+/// Requests that may watch a variable at once.
+pub(crate) const WATCHERS_MAX: usize = 256;
+
 /// Events that are kept.
 const EVENTS_MAX: usize = 10_000;
 
@@ -41,6 +44,7 @@ pub(crate) struct App {
     pub(crate) resources_asked: AtomicU64,
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) holders: Arc<Semaphore>,
+    pub(crate) watchers: Arc<Semaphore>,
     /// Why sockets should say goodbye; `None` while they should not.
     pub(crate) ending: watch::Sender<Option<&'static str>>,
 }
@@ -59,6 +63,7 @@ impl App {
             resources_asked: AtomicU64::new(0),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             holders: Arc::new(Semaphore::new(HOLDERS_MAX)),
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
             ending: watch::Sender::new(None),
         })
     }

@@ -401,6 +401,23 @@ Examples:
         #[arg(short, long)]
         raw: bool,
     },
+    /// Prints each value of a variable as it comes, until Ctrl-C
+    #[command(after_help = "\
+It begins with what there is. Where values come faster than they are printed, the newest is next, and a line on the
+standard error says how many are not shown. It ends when the node leaves.
+
+Examples:
+  $ guthi var watch site/hits
+  $ guthi var watch site/hits --updates-only
+  $ guthi var watch site/hits -o jsonl")]
+    Watch {
+        /// The variable
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Leaves out what there is at first
+        #[arg(long)]
+        updates_only: bool,
+    },
     /// Gives a variable a value, and creates it if it is not there
     Set(Box<VarSet>),
     /// Adds to a variable that is a whole number, and prints what it is then

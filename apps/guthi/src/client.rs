@@ -95,6 +95,25 @@ impl Client {
         Ok(())
     }
 
+    /// The changes of a variable, one after the other, until the node leaves.
+    pub(crate) fn changes(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let sent = self.agent.get(self.address(path)).header("Authorization", self.bearer()).call();
+        let response = sent.map_err(|error| self.lost(&error))?;
+        if !response.status().is_success() {
+            return self.read(response).map(drop);
+        }
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        for line in BufReader::new(reader).lines() {
+            let line = line.map_err(|error| self.lost(&error.into()))?;
+            each(&serde_json::from_str(&line).map_err(|error| self.strange(&error))?)?;
+        }
+        Ok(())
+    }
+
     /// Sends a part of what an export gave.
     pub(crate) fn import(&self, lines: &str, keep: bool) -> Result<Value, Failure> {
         let request = self.agent.post(self.address("/import/variables")).header("Authorization", self.bearer());

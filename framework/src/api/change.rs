@@ -53,10 +53,9 @@ impl<T> Change<T> {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Set { name, .. }
-            | Self::Deleted { name }
-            | Self::Lost { name }
-            | Self::Unreadable { name, .. } => name,
+            Self::Set { name, .. } | Self::Deleted { name } | Self::Lost { name } | Self::Unreadable { name, .. } => {
+                name
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 use std::{fmt, sync::Arc};
 
 use guthi_core::{
-    protocol::variable::{Action, Answer, Operation, Outcome as Came, Refusal},
+    protocol::variable::{Action, Answer, Operation, Outcome as Came, Refusal, State},
     wire::limits::VARIABLE_BYTES_MAX,
 };
 
 use super::{
+    change::Changes,
     variable::{Version, refused, unexpected},
     variable_type::VariableType,
 };
@@ -35,6 +36,11 @@ pub struct RawValue {
     pub version: Version,
 }
 
+fn raw(state: &State) -> Option<RawValue> {
+    let value = state.value.as_ref()?;
+    Some(RawValue { kind: value.kind, bytes: value.bytes.to_vec(), version: Version::of(state.version) })
+}
+
 impl RawVariable {
     pub(crate) const fn new(cell: Arc<Cell>) -> Self {
         Self { cell }
@@ -62,8 +68,17 @@ impl RawVariable {
                 Err(_) => return Err(ReadError::Left),
             },
         };
-        let version = Version::of(state.version);
-        Ok(state.value.map(|value| RawValue { kind: value.kind, bytes: value.bytes.to_vec(), version }))
+        Ok(raw(&state))
+    }
+
+    /// Each of its values as they come, beginning with the one it has; as [`Variable::watch`](crate::Variable::watch).
+    pub fn watch(&self) -> Changes<RawValue> {
+        let name = self.name().to_owned();
+        Changes::of(self.cell.watch(), move |state| {
+            let raw = raw(state).ok_or_else(|| ReadError::NotFound { name: name.clone() })?;
+            let version = raw.version;
+            Ok((raw, version))
+        })
     }
 
     /// Gives it this value, if it is there and of this kind.

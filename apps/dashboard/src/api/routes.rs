@@ -46,6 +46,7 @@ pub(crate) fn routes() -> Vec<Route> {
         ("DELETE", "/api/v1/variables/{name}", delete(variables::delete)),
         ("POST", "/api/v1/variables/{name}/add", post(variables::add)),
         ("POST", "/api/v1/variables/{name}/reset", post(variables::reset)),
+        ("GET", "/api/v1/variables/{name}/changes", get(variables::changes)),
         ("GET", "/api/v1/export/variables", get(variables::export)),
         ("POST", "/api/v1/import/variables", post(variables::import)),
         ("GET", "/api/v1/events", get(lists::events)),

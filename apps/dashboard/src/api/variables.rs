@@ -10,13 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use data_encoding::BASE64;
-use futures::stream;
-use guthi::{RawVariable, VariableType, Version};
+use futures::{StreamExt as _, stream};
+use guthi::{Change, RawValue, RawVariable, VariableType, Version};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    app::App,
+    app::{App, WATCHERS_MAX},
     http::{
         answer::{List, Paging},
         input::{Asked, CallInput, Input, Name, body},
@@ -29,6 +29,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is begun anew if somebody else creates or deletes it meanwhile.
 const ATTEMPTS: usize = 8;
+/// How often somebody who watches is told that nothing has changed.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How many variables the answer to an export has, as far as that is known when it begins.
 const COUNT: &str = "guthi-variables";
 
@@ -251,6 +253,39 @@ pub(crate) async fn add(
 pub(crate) async fn reset(State(app): State<Arc<App>>, Name(name): Name) -> Result<Json<Value>, Refusal> {
     writing(async { Ok(app.node.raw_variable(name.as_str())?.reset().await?) }).await?;
     Ok(Json(json!({ "name": name, "reset": true })))
+}
+
+/// `GET /variables/{name}/changes`: one on each line, as long as the request lives.
+pub(crate) async fn changes(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Refusal> {
+    let Ok(place) = app.watchers.clone().try_acquire_owned() else {
+        let refusal = Refusal::new("too_many_requests", format!("{WATCHERS_MAX} requests watch variables"));
+        return Err(refusal.next("ask another node, or let fewer watch at once"));
+    };
+    let changes = app.node.raw_variable(name.as_str())?.watch();
+    let lines = stream::unfold((app, changes, place), async |(app, mut changes, place)| {
+        let mut ending = app.ending.subscribe();
+        let line = tokio::select! {
+            change = changes.next() => line_of(&app, change?),
+            // Where nothing changes it is noticed by this that nobody reads any more.
+            () = tokio::time::sleep(HEARTBEAT) => json!({ "watched": true }),
+            _ = ending.wait_for(Option::is_some) => return None,
+        };
+        Some((Ok::<_, Infallible>(format!("{line}\n")), (app, changes, place)))
+    });
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+fn line_of(app: &App, change: Change<RawValue>) -> Value {
+    match change {
+        Change::Set { name, value, skipped, .. } => {
+            let row = ValueRow::new(&app.node, &name, &value);
+            json!({ "change": "set", "skipped": skipped, "variable": row })
+        }
+        Change::Lost { name } => json!({ "change": "lost", "name": name }),
+        // Bytes are always read.
+        other => json!({ "change": "deleted", "name": other.name() }),
+    }
 }
 
 #[derive(Deserialize)]

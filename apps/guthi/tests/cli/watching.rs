@@ -54,3 +54,28 @@ fn a_call_ends_with_its_command() {
     home.eventually("it is cancelled", || running() == idle);
     assert_eq!(call.rest().0, None, "it ends by the signal");
 }
+
+#[test]
+fn the_values_of_a_variable_are_told_as_they_come() {
+    let home = Home::new();
+    let _ann = home.start("ann", &[]);
+    home.run(&["var", "set", "site/hits", "1"]);
+    let mut all = Process::spawn(&mut home.command(&["var", "watch", "site/hits"]));
+    let mut updates =
+        Process::spawn(&mut home.command(&["var", "watch", "site/hits", "--updates-only", "-o", "jsonl"]));
+    assert_eq!(all.line().trim(), "1");
+    // Whatever comes until it is watched is no update.
+    home.eventually("an update", || {
+        home.run(&["var", "add", "site/hits"]);
+        home.run(&["var", "get", "site/hits"]).trim().parse::<u64>().unwrap() > 5
+    });
+    let update = until(&mut updates, |line| line["change"] == "set");
+    assert!(update["variable"]["value"].as_u64() > Some(1), "{update}");
+    until(&mut all, |line| line.as_u64() > Some(5));
+    home.run(&["var", "rm", "site/hits"]);
+    let deleted = until(&mut updates, |line| line["change"] == "deleted");
+    assert_eq!(deleted["name"], "site/hits");
+    home.run(&["node", "leave"]);
+    let (code, _, error) = all.rest();
+    assert!(code == Some(0) && error.ends_with("ann has left\n"), "{error}");
+}

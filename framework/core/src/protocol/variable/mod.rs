@@ -29,7 +29,7 @@
 //!
 //! | part | from | to | when |
 //! |---|---|---|---|
-//! | `Read` | who has no copy | home | a task reads; repeated until answered |
+//! | `Read` | who has no copy | home | a task reads, or a copy that is watched was taken back; repeated until answered |
 //! | `Data` | home | who asked | nothing is being written; it is in the copyset from then on |
 //! | `Write` | writer | home | its batch before is answered; repeated until answered |
 //! | `Store` | home | the other homes | a version is being written; repeated until acknowledged |
@@ -50,6 +50,11 @@
 //! being written, reads of it wait; the old value stays readable until its copy is taken back. Integers are added to at home,
 //! so those who add never lose to each other. A writer that has read the variable gives its copy up when it writes, and gets
 //! another with the answer.
+//!
+//! **Who watches** a variable always has a copy of it, or asks for one: in the message that acknowledges that the old one is taken
+//! back, it asks for the next. The home keeps the question until the version is written, and answers it together with the
+//! writer. So all who watch have each version one message after it is written, or a later one; they cost the writer nothing
+//! but the round in which copies are taken back. What is lost is asked for again and again, and in each view anew.
 //!
 //! **Leases.** What is read is said only if, after it was looked at, the node has a lease and is not wedged; the view need not be
 //! active for that, since nothing newer is committed before its reports are in. What is answered by the home, done or refused,
@@ -79,6 +84,7 @@
 //! - **D8** Each operation is done once at most.
 //! - **D9** What is seen of each variable is linearizable, by those who were excluded too.
 //! - **D10** What is written under guards is written in the order of their fences.
+//! - **D12** Whoever watches a variable sees its versions rise, and at last the newest.
 //! - **W3** When faults have ended, every read and write of a shard that is not orphaned ends.
 //!
 //! **Why D4.** An acknowledged version was stored by all homes of its view before they were wedged in it. Any of them that
@@ -101,6 +107,8 @@
 //! - *Reports name records and do not carry them*: who has the same version, which is nearly always so, is sent its name.
 //! - *There is no round of questions when a lease has lapsed*: readers wait for the next echo, which is as long at most as the
 //!   echo's interval.
+//! - *Nothing is sent to watchers with the invalidation*: a value that comes early needs a later word that makes it readable,
+//!   and a rule for each word that could be the wrong one. A question that waits at home needs neither (decision 0019).
 //! - *A copy was given under a number*, and a writer that has given its copy up spares itself the invalidation of those of lower
 //!   numbers alone; the models found what happens otherwise, in six actions.
 //!
