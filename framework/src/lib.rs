@@ -38,7 +38,7 @@ pub use api::{
     context::Context,
     error::{
         BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, ReadError, RegisterError,
-        WriteError,
+        WatchError, WriteError,
     },
     event::{Event, Events, Subscription},
     functions::Functions,

@@ -1,19 +1,24 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::{Stream, StreamExt as _, stream};
-use guthi_core::protocol::variable::State;
+use guthi_core::{
+    protocol::variable::State,
+    wire::{limits::FOLLOWED_MAX, name::Name},
+};
 
 use super::variable::Version;
 use crate::{
-    ReadError,
-    runtime::variables::{Found, Watcher},
+    ReadError, WatchError,
+    runtime::variables::{Follower, FollowerNews as News, Found, Variables, Watcher},
 };
 
-/// What has become of a variable that somebody [watches](crate::Variable::watch).
+/// What has become of a variable that somebody watches, [alone](crate::Variable::watch) or
+/// [with others](crate::Node::watch_prefix).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change<T> {
@@ -39,6 +44,9 @@ pub enum Change<T> {
         /// Which variable.
         name: String,
     },
+    /// All that there was when the stream began is told by now, but for what is lost: from here on it is changes. Said once, by
+    /// streams of [many variables](crate::Node::watch_prefix).
+    Listed,
     /// It has a value that this program cannot read: somebody has created it anew, with another type.
     Unreadable {
         /// Which variable.
@@ -49,13 +57,14 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
-    /// Which variable.
+    /// Which variable, if it is about one.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> Option<&str> {
         match self {
             Self::Set { name, .. } | Self::Deleted { name } | Self::Lost { name } | Self::Unreadable { name, .. } => {
-                name
+                Some(name)
             }
+            Self::Listed => None,
         }
     }
 
@@ -64,9 +73,18 @@ impl<T> Change<T> {
     pub fn value(self) -> Option<T> {
         match self {
             Self::Set { value, .. } => Some(value),
-            Self::Deleted { .. } | Self::Lost { .. } | Self::Unreadable { .. } => None,
+            Self::Deleted { .. } | Self::Lost { .. } | Self::Listed | Self::Unreadable { .. } => None,
         }
     }
+}
+
+/// Somebody who follows all variables whose names begin so.
+pub(crate) fn follower(variables: &Arc<Variables>, prefix: String) -> Result<Follower, WatchError> {
+    let prefix = match &*prefix {
+        "" => None,
+        text => Some(Name::new(text).map_err(|reason| WatchError::BadPrefix { prefix: text.to_owned(), reason })?),
+    };
+    variables.follow(prefix).map_err(|_| WatchError::TooMany { limit: FOLLOWED_MAX })
 }
 
 /// The changes of what somebody watches, as a [`Stream`]. It ends when the node leaves. Dropping it ends the watching; dropping
@@ -77,24 +95,45 @@ pub struct Changes<T> {
 }
 
 impl<T: Send + 'static> Changes<T> {
+    /// Of one variable.
     pub(crate) fn of(
         watcher: Watcher,
-        decode: impl Fn(&State) -> Result<(T, Version), ReadError> + Send + Sync + 'static,
+        decode: impl Fn(&str, &State) -> Result<(T, Version), ReadError> + Send + Sync + 'static,
     ) -> Self {
         let stream = stream::unfold((watcher, decode), async |(mut watcher, decode)| {
             let (found, skipped) = watcher.next().await?;
-            let name = watcher.cell().name().to_string();
+            let name = watcher.cell().name();
             let change = match found {
-                Found::Lost => Change::Lost { name },
-                Found::Copy(copy) => match decode(&copy.state) {
-                    Ok((value, version)) => Change::Set { name, value, version, skipped },
-                    Err(ReadError::NotFound { .. }) => Change::Deleted { name },
-                    Err(error) => Change::Unreadable { name, error },
-                },
+                Found::Lost => Change::Lost { name: name.to_string() },
+                Found::Copy(copy) => change_of(name, decode(name, &copy.state), skipped),
             };
             Some((change, (watcher, decode)))
         });
         Self { stream: stream.boxed() }
+    }
+
+    /// Of many.
+    pub(crate) fn of_all(
+        follower: Follower,
+        decode: impl Fn(&str, &State) -> Result<(T, Version), ReadError> + Send + Sync + 'static,
+    ) -> Self {
+        let stream = stream::unfold((follower, decode), async |(mut follower, decode)| {
+            let change = match follower.next().await? {
+                News::Listed => Change::Listed,
+                News::Of(name, state, skipped) => change_of(&name, decode(&name, &state), skipped),
+            };
+            Some((change, (follower, decode)))
+        });
+        Self { stream: stream.boxed() }
+    }
+}
+
+fn change_of<T>(name: &str, read: Result<(T, Version), ReadError>, skipped: u64) -> Change<T> {
+    let name = name.to_owned();
+    match read {
+        Ok((value, version)) => Change::Set { name, value, version, skipped },
+        Err(ReadError::NotFound { .. }) => Change::Deleted { name },
+        Err(error) => Change::Unreadable { name, error },
     }
 }
 

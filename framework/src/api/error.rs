@@ -45,6 +45,9 @@ pub enum Error {
     /// A variable could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Variables cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// A variable could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -61,7 +64,7 @@ impl Error {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Build(_) | Self::Join(_) | Self::Register(_) | Self::Read(_) => Outcome::NotApplied,
+            Self::Build(_) | Self::Join(_) | Self::Register(_) | Self::Read(_) | Self::Watch(_) => Outcome::NotApplied,
             Self::Call(error) => error.outcome(),
             Self::Map(error) => error.outcome(),
             Self::Lock(error) => error.outcome(),
@@ -79,6 +82,7 @@ impl Error {
             Self::Call(error) | Self::Map(MapError::Item { source: error, .. }) => error.next_step(),
             Self::Lock(error) => error.next_step(),
             Self::Read(error) => error.next_step(),
+            Self::Watch(error) => error.next_step(),
             Self::Write(error) => error.next_step(),
             Self::Map(_) | Self::Leave(_) | Self::Register(_) => None,
         }
@@ -550,6 +554,48 @@ impl ReadError {
             Self::OtherType { .. } | Self::Unreadable { .. } => SAME_TYPE,
             Self::Lost { .. } => START_ANEW,
             Self::Left => return None,
+        })
+    }
+}
+
+/// Why variables cannot be watched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// It is longer than 255 bytes, or has control characters.
+    #[error("no name begins with {prefix:?}: {reason}")]
+    BadPrefix {
+        /// The beginning.
+        prefix: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The type cannot be in a variable.
+    #[error("{type_name} cannot be in a variable (found in {place}): {hint}")]
+    UnsupportedType {
+        /// The type at fault.
+        type_name: String,
+        /// Where it sits.
+        place: String,
+        /// What to use instead.
+        hint: String,
+    },
+    /// This node watches as many beginnings as it may.
+    #[error("this node watches {limit} beginnings of names already")]
+    TooMany {
+        /// How many it may watch.
+        limit: usize,
+    },
+}
+
+impl WatchError {
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadPrefix { .. } => GOOD_NAME,
+            Self::UnsupportedType { .. } => "use a type that serde can write and read as it is",
+            Self::TooMany { .. } => "watch a shorter beginning that they have in common",
         })
     }
 }

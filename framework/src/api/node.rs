@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     builder::Builder,
     call::{Call, NamedCall},
+    change::{self, Changes},
     event::{Events, Subscription},
     local::Control,
     logs::{AskLog, LogPage, LogQuery},
@@ -20,16 +21,16 @@ use super::{
     mutex::{Mutex, named},
     mutexes::{AskMutexes, MutexInfo, MutexQuery, Page, collected},
     peer::{FunctionInfo, Member, Peer, Rescue, View},
-    raw_variable::RawVariable,
+    raw_variable::{RawValue, RawVariable, read_raw},
     resources::{AskResources, Resources},
     service,
     trace::Trace,
-    variable::Variable,
+    variable::{Variable, read_as},
     variable_type::VariableType,
     variables::{self, AskVariables, VariableInfo, VariableQuery},
 };
 use crate::{
-    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels, WriteError,
+    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels, WatchError, WriteError,
     calls::{executor::RESERVED, router::Router, signature},
     network::{address::Address, ticket::Ticket},
     runtime::{
@@ -501,6 +502,51 @@ impl Node {
     pub fn raw_variable(&self, name: impl Into<String>) -> Result<RawVariable, WriteError> {
         let name = named(name.into()).map_err(|(name, reason)| WriteError::BadName { name, reason })?;
         Ok(RawVariable::new(self.inner.variables.cell(name)))
+    }
+
+    /// All variables whose names begin so, as a stream of [`Change`](crate::Change)s: first those that there are, then
+    /// [`Change::Listed`](crate::Change::Listed), then each change as it comes; an empty text means all variables. For each
+    /// name versions rise. Whoever is slow gets of each name the newest next, and is told how many values it has missed; it
+    /// slows nobody else. Over deaths and views nothing is told twice, and what was deleted meanwhile is told as that.
+    ///
+    /// Each home of such variables tells this node of a change one message after it is written, whoever else reads them. This
+    /// node keeps a copy of all of them as long as the stream lives.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// use futures::StreamExt as _;
+    ///
+    /// let mut changes = node.watch_prefix::<String>("board/")?;
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         Change::Set { name, value, .. } => println!("{name} is {value}"),
+    ///         Change::Deleted { name } => println!("{name} is gone"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WatchError`]: names do not begin so, the type cannot be in a variable, or 256 beginnings are watched already.
+    pub fn watch_prefix<T: Travels>(&self, prefix: impl Into<String>) -> Result<Changes<T>, WatchError> {
+        let kind = self.inner.variables.kind::<T>().map_err(|unsupported| WatchError::UnsupportedType {
+            type_name: unsupported.type_name,
+            place: unsupported.place,
+            hint: unsupported.hint,
+        })?;
+        let follower = change::follower(&self.inner.variables, prefix.into())?;
+        Ok(Changes::of_all(follower, move |name, state| read_as(name, &kind, state)))
+    }
+
+    /// As [`watch_prefix`](Self::watch_prefix), for tools that do not know the types.
+    ///
+    /// # Errors
+    /// [`WatchError`]: names do not begin so, or 256 beginnings are watched already.
+    pub fn watch_raw(&self, prefix: impl Into<String>) -> Result<Changes<RawValue>, WatchError> {
+        let follower = change::follower(&self.inner.variables, prefix.into())?;
+        Ok(Changes::of_all(follower, read_raw))
     }
 
     /// What values of this kind look like. Each node tells all others of the types that it uses in variables; what is not known

@@ -36,6 +36,13 @@ pub struct RawValue {
     pub version: Version,
 }
 
+/// What is in a variable, whatever its kind.
+pub(crate) fn read_raw(name: &str, state: &State) -> Result<(RawValue, Version), ReadError> {
+    let raw = raw(state).ok_or_else(|| ReadError::NotFound { name: name.to_owned() })?;
+    let version = raw.version;
+    Ok((raw, version))
+}
+
 fn raw(state: &State) -> Option<RawValue> {
     let value = state.value.as_ref()?;
     Some(RawValue { kind: value.kind, bytes: value.bytes.to_vec(), version: Version::of(state.version) })
@@ -73,12 +80,7 @@ impl RawVariable {
 
     /// Each of its values as they come, beginning with the one it has; as [`Variable::watch`](crate::Variable::watch).
     pub fn watch(&self) -> Changes<RawValue> {
-        let name = self.name().to_owned();
-        Changes::of(self.cell.watch(), move |state| {
-            let raw = raw(state).ok_or_else(|| ReadError::NotFound { name: name.clone() })?;
-            let version = raw.version;
-            Ok((raw, version))
-        })
+        Changes::of(self.cell.watch(), read_raw)
     }
 
     /// Gives it this value, if it is there and of this kind.

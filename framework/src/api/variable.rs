@@ -247,8 +247,8 @@ impl<T: Travels> Variable<T> {
     /// ```
     #[must_use]
     pub fn watch(&self) -> Changes<T> {
-        let variable = self.clone();
-        Changes::of(self.cell.watch(), move |state| variable.decode(state))
+        let kind = self.kind.clone();
+        Changes::of(self.cell.watch(), move |name, state| read_as(name, &kind, state))
     }
 
     async fn is_there(&self) -> Result<bool, WriteError> {
@@ -303,17 +303,7 @@ impl<T: Travels> Variable<T> {
     }
 
     fn decode(&self, state: &State) -> Result<(T, Version), ReadError> {
-        let name = || self.name().to_owned();
-        match &state.value {
-            None => Err(ReadError::NotFound { name: name() }),
-            Some(value) if value.kind != self.kind.hash => {
-                Err(ReadError::OtherType { name: name(), here: self.kind.shape.to_string(), there: value.kind })
-            }
-            Some(value) => match decoded(&value.bytes) {
-                Ok(it) => Ok((it, Version(state.version))),
-                Err(_) => Err(ReadError::Unreadable { name: name() }),
-            },
-        }
+        read_as(self.name(), &self.kind, state)
     }
 
     fn other_type(&self, there: u64) -> WriteError {
@@ -337,6 +327,21 @@ impl<T: Travels> Variable<T> {
 
     fn unexpected(&self, answer: Answer) -> WriteError {
         unexpected(self.name(), &self.kind.shape, answer)
+    }
+}
+
+/// What is in a variable, if it is of this kind.
+pub(crate) fn read_as<T: Travels>(name: &str, kind: &Kind, state: &State) -> Result<(T, Version), ReadError> {
+    let name = || name.to_owned();
+    match &state.value {
+        None => Err(ReadError::NotFound { name: name() }),
+        Some(value) if value.kind != kind.hash => {
+            Err(ReadError::OtherType { name: name(), here: kind.shape.to_string(), there: value.kind })
+        }
+        Some(value) => match decoded(&value.bytes) {
+            Ok(it) => Ok((it, Version(state.version))),
+            Err(_) => Err(ReadError::Unreadable { name: name() }),
+        },
     }
 }
 

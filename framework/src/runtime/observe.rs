@@ -194,6 +194,7 @@ fn variables_of(event: &variable::Event, counts: &VariableCounts) {
     match event {
         // What handles ask for, they count themselves.
         Event::Published { .. } | Event::Lost { .. } | Event::Done { .. } => {}
+        Event::Followed { .. } | Event::Listed { .. } => {}
         Event::Withdrawn { .. } => counts.withdrawals.one(),
         Event::Committed { operations, copies } => {
             counts.commits.one();

@@ -109,6 +109,10 @@ pub enum Bug {
     WatchForgotten,
     /// Variable: a view that is installed ends the watching of what is asked for no more.
     WatchEndsWithView,
+    /// Variable: what changes while a follower has not acknowledged a piece is not told.
+    NewsForgotten,
+    /// Variable: what is not listed any more counts as there.
+    GoneUntold,
     /// Variable: the copy that comes with an answer is installed whatever came between.
     WriterCopyForced,
     /// Variable: what is stored last is kept, not what is newest.
@@ -129,7 +133,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 61] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -181,6 +185,8 @@ impl Bug {
         Self::StaleCopySpared,
         Self::WatchForgotten,
         Self::WatchEndsWithView,
+        Self::NewsForgotten,
+        Self::GoneUntold,
         Self::WriterCopyForced,
         Self::LastStoreWins,
         Self::FillTakenTwice,
@@ -246,6 +252,8 @@ impl Bug {
             Self::StaleCopySpared => "stale-copy-spared",
             Self::WatchForgotten => "watch-forgotten",
             Self::WatchEndsWithView => "watch-ends-with-view",
+            Self::NewsForgotten => "news-forgotten",
+            Self::GoneUntold => "gone-untold",
             Self::WriterCopyForced => "writer-copy-forced",
             Self::LastStoreWins => "last-store-wins",
             Self::FillTakenTwice => "fill-taken-twice",

@@ -62,3 +62,6 @@ pub const VARIABLE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The most operations on variables that tasks of one node wait for at once.
 pub const OPERATIONS_MAX: usize = 262_144;
+
+/// What a node may follow at once, by how the names begin.
+pub const FOLLOWED_MAX: usize = 256;

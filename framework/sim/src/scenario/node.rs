@@ -412,6 +412,13 @@ fn tell_part(part: &variable::Part) -> String {
             format!("offer of {:?}: {}{}", of.incarnation, tell_report(report), is_last(report.last))
         }
         Part::Offered { chunk } => format!("offered {chunk}"),
+        Part::Follow { prefix, .. } => format!("follow {}", prefix.as_deref().unwrap_or("all")),
+        Part::News { piece, news, listed, .. } => {
+            let news: Vec<_> = news.iter().map(tell_news).collect();
+            format!("news {piece}: [{}], {} shards listed", news.join(", "), listed.len())
+        }
+        Part::Heard { piece, .. } => format!("heard {piece}"),
+        Part::Unfollow { .. } => "unfollow".into(),
         Part::Holding => "we hold variables".into(),
     }
 }
@@ -419,6 +426,10 @@ fn tell_part(part: &variable::Part) -> String {
 fn tell_report(variable::Report { chunk, shards, copies, .. }: &variable::Report) -> String {
     let records: usize = shards.iter().map(|held| held.records.len()).sum();
     format!("{chunk}: {} shards, {records} records, {} copies", shards.len(), copies.len())
+}
+
+fn tell_news(variable::News { name, state, .. }: &variable::News) -> String {
+    state.as_ref().map_or_else(|| format!("{name} will be"), |state| format!("{name} is {}", tell_state(state)))
 }
 
 fn tell_state(variable::State { version, value }: &variable::State) -> String {
@@ -448,8 +459,9 @@ fn words_of_variable(event: &variable::Event) -> Option<String> {
         Event::Withdrawn { name } => format!("may not read {name} any more"),
         Event::Lost { name } => format!("finds {name} lost"),
         Event::Done { ticket, result } => format!("tells task {}: {result:?}", ticket.0),
+        Event::Followed { name, state, .. } => format!("hears that {name} is {}", tell_state(state)),
         Event::Reset { shard } => format!("begins shard {} anew", shard.0),
-        Event::Orphaned { .. } | Event::Active { .. } | Event::Committed { .. } => return None,
+        Event::Listed { .. } | Event::Orphaned { .. } | Event::Active { .. } | Event::Committed { .. } => return None,
         Event::Ignored { from, reason } => format!("ignores {}: {reason:?}", short(from.node)),
     })
 }

@@ -54,6 +54,7 @@ impl Variables {
         let waiting = mem::take(&mut self.counter.lock().waiting);
         // Their answers are dropped, outside the lock.
         drop(waiting);
+        self.end_following();
         let cells: Vec<_> = self.cells.iter().filter_map(|cell| cell.upgrade()).collect();
         for cell in cells {
             cell.withdraw();
@@ -95,6 +96,8 @@ impl Driver {
                     cell.tell(&Found::Lost);
                 }
             }
+            Event::Followed { prefix, name, state, skipped } => variables.tell_followers(&prefix, name, state, skipped),
+            Event::Listed { prefix } => variables.tell_whole(&prefix),
             Event::Done { ticket, result } => {
                 let waiter = variables.counter.lock().waiting.remove(&ticket);
                 // Whoever waits no more is gone.
@@ -151,6 +154,7 @@ impl Driver {
     pub(in crate::runtime) fn inherit_variables(&mut self, before: Engine) {
         let variables = self.setup.variables.clone();
         variables.withdraw_all();
+        variables.follow_anew();
         let (said, unsaid) = before.variable().unfinished();
         let mut counter = variables.counter.lock();
         for ticket in said {

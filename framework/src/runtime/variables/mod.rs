@@ -4,6 +4,7 @@
 //! the driver, by a command that is written down at once; so whoever drops a future waits for nothing.
 
 mod drive;
+mod following;
 mod rescue;
 mod watching;
 
@@ -25,8 +26,12 @@ use tokio::{
     time::Instant,
 };
 
-use self::watching::News;
-pub(crate) use self::{drive::ListedVariable, watching::Watcher};
+use self::{following::Subjects, watching::News};
+pub(crate) use self::{
+    drive::ListedVariable,
+    following::{Follower, News as FollowerNews},
+    watching::Watcher,
+};
 use super::life::{Life, Lives};
 use crate::{
     api::{metrics::VariableMeters, variable_type::VariableType},
@@ -46,6 +51,7 @@ pub(crate) struct Variables {
     life: Lives,
     /// Each for as long as somebody has a handle.
     cells: DashMap<Name, Weak<Cell>>,
+    subjects: Subjects,
     /// What the types of this program are called.
     kinds: DashMap<TypeId, Kind>,
     /// What types look like, of this program and of others.
@@ -127,6 +133,7 @@ impl Variables {
         Arc::new(Self {
             life,
             cells: DashMap::new(),
+            subjects: Subjects::default(),
             kinds: DashMap::new(),
             types: plain.map(|it| (it.kind(), it)).collect(),
             counter: Mutex::default(),

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
-use super::Version;
+use super::{Prefix, Version};
 use crate::{
     protocol::{home::Shard, time::Time},
     wire::name::Name,
@@ -16,6 +16,10 @@ pub(super) enum Asking {
     Read(Name, u64),
     /// For a copy of what was lost, as long as somebody watches it.
     Watched(Name),
+    /// For the first piece of what somebody has whose names begin so.
+    Follow(Prefix, u16),
+    /// For somebody who follows to know this piece, of its question of that number.
+    News(u16, u64, u64),
     /// For what came of the batch of this number.
     Write(Name, u64),
     /// For the acknowledgements of this version.

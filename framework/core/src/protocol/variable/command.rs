@@ -1,4 +1,4 @@
-use super::{Estate, Operation};
+use super::{Estate, Operation, Prefix};
 use crate::{protocol::view::View, wire::name::Name};
 use alloc::vec::Vec;
 
@@ -23,6 +23,16 @@ pub enum Command {
     Unwatch {
         /// Which.
         name: Name,
+    },
+    /// From now on tell of all variables whose names begin so: first what there is, then each change.
+    Follow {
+        /// How they begin.
+        prefix: Prefix,
+    },
+    /// Tell no more of them.
+    Unfollow {
+        /// How they begin.
+        prefix: Prefix,
     },
     /// Do these with their variables, each by one task. What comes together goes together.
     Operate(Vec<(Name, Ticket, Operation)>),

@@ -1,4 +1,4 @@
-use super::{Outcome, State, Ticket, Version};
+use super::{Outcome, Prefix, State, Ticket, Version};
 use crate::{
     protocol::{home::Shard, view::Epoch},
     wire::{id::Member, name::Name},
@@ -23,6 +23,22 @@ pub enum Event {
     Lost {
         /// Which variable.
         name: Name,
+    },
+    /// A variable that is followed is there, has another value, or is gone.
+    Followed {
+        /// By this.
+        prefix: Prefix,
+        /// Which variable.
+        name: Name,
+        /// What it is.
+        state: State,
+        /// So many values came and went since the one before that was told.
+        skipped: u64,
+    },
+    /// All that there was when somebody began to follow these is told by now, but for what is lost.
+    Listed {
+        /// How they begin.
+        prefix: Prefix,
     },
     /// An operation is over.
     Done {

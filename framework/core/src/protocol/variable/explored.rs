@@ -99,6 +99,7 @@ impl Machine {
                 let kept = |shard: &Shard| self.stores.contains_key(shard) && self.here.home(*shard) == seat;
                 !shards.iter().any(|shard| kept(shard) && !self.here.homes(*shard).contains(&self.here.seat()))
             }
+            Part::Follow { .. } | Part::News { .. } | Part::Heard { .. } | Part::Unfollow { .. } => false,
             Part::Read { .. } | Part::Pull { .. } | Part::Holding => true,
             Part::Reported { .. } | Part::Released { .. } | Part::Offer { .. } | Part::Offered { .. } => true,
         }

@@ -97,6 +97,11 @@ impl Here {
         self.homes.get(&shard).map_or(&[], Vec::as_slice)
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.homes.len()
+    }
+
     /// The first home of a shard.
     pub(super) fn home(&self, shard: Shard) -> u16 {
         self.homes(shard).first().copied().unwrap_or_default()

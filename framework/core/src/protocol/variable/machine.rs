@@ -5,9 +5,10 @@ use alloc::{
 use core::mem;
 
 use super::{
-    Command, Config, Estate, Event, Ignored, Message, Operation, Part, Report, State, Ticket,
+    Command, Config, Estate, Event, Ignored, Message, Operation, Part, Prefix, Report, State, Ticket,
     again::{Again, Asking},
     copies::Copy,
+    following::{Follower, Following},
     here::Here,
     recovery::{Homing, Phase, Staged, Store},
     serving::Slot,
@@ -37,6 +38,10 @@ pub struct Machine {
     pub(super) watched: BTreeSet<Name>,
     /// Those of them of which there is none at this moment of a step.
     pub(super) missed: BTreeSet<Name>,
+    /// What they follow, by how the names begin.
+    pub(super) following: BTreeMap<Prefix, Following>,
+    /// Who follows what is at home here, each under the number of its question.
+    pub(super) followers: BTreeMap<(u16, u64), Follower>,
     /// What they want to be done.
     pub(super) writers: BTreeMap<Name, Writer>,
     /// What this node keeps: of shards that it is a home of, and of those whose homes do not have it yet.
@@ -114,6 +119,8 @@ impl Machine {
             copies: BTreeMap::new(),
             watched: BTreeSet::new(),
             missed: BTreeSet::new(),
+            following: BTreeMap::new(),
+            followers: BTreeMap::new(),
             writers: BTreeMap::new(),
             stores: BTreeMap::new(),
             estate: None,
@@ -291,6 +298,8 @@ impl Protocol for Machine {
             Command::Unwatch { name } => {
                 self.watched.remove(&name);
             }
+            Command::Follow { prefix } => self.follow(prefix),
+            Command::Unfollow { prefix } => self.unfollow(&prefix),
             Command::Operate(operations) => self.operate(operations, out),
             Command::Cancel { name, ticket } => {
                 if !self.cancel(&name, ticket, out) {
@@ -398,6 +407,15 @@ impl Machine {
             Part::Released { shards, estate } => (self.hear_released(seat, &shards, estate), Ignored::NotAsked),
             Part::Offer { of, report } => (self.hear_offer(seat, of, report, out), Ignored::NotAsked),
             Part::Offered { chunk } => (self.hear_told(seat, true, chunk), Ignored::NotAsked),
+            Part::Follow { prefix, nonce } => (self.hear_follow(seat, prefix, nonce), Ignored::TooMany),
+            Part::News { nonce, piece, news, listed, lost } => {
+                (self.hear_news(seat, (nonce, piece), (news, listed, lost), out), Ignored::NotAsked)
+            }
+            Part::Heard { nonce, piece } => (self.hear_heard(seat, nonce, piece), Ignored::NotAsked),
+            Part::Unfollow { nonce } => {
+                self.hear_unfollow(seat, nonce);
+                (true, Ignored::NotAsked)
+            }
             Part::Holding => {
                 self.holding = true;
                 (true, Ignored::NotAsked)
@@ -416,6 +434,8 @@ impl Machine {
         match asking {
             Asking::Read(name, nonce) => self.say_read(name, nonce, level),
             Asking::Watched(name) => self.ask(name),
+            Asking::Follow(prefix, seat) => self.say_follow(prefix, seat, level),
+            Asking::News(seat, nonce, _) => self.say_news((seat, nonce), level),
             Asking::Write(name, _) => self.say_write(name, level),
             Asking::Commit(name, _) => self.say_commit(&name, None, level),
             Asking::Report(seat, estate, _) => self.say_piece(seat, estate, level),
@@ -429,6 +449,8 @@ impl Machine {
     pub(super) fn is_asking(&self, asking: &Asking) -> bool {
         match asking {
             Asking::Read(name, nonce) => self.awaits(name, *nonce) && !self.is_brought_by_a_write(name, *nonce),
+            Asking::Follow(prefix, seat) => self.awaits_list(prefix, *seat),
+            Asking::News(seat, nonce, piece) => self.awaits_heard((*seat, *nonce), *piece),
             Asking::Watched(name) => self.watched.contains(name) && !self.copies.contains_key(name),
             Asking::Write(name, number) => {
                 let sealed = self.writers.get(name).and_then(|writer| writer.sealed.as_ref());
@@ -478,6 +500,7 @@ impl Machine {
         }
         self.here.enter(view);
         self.slots.clear();
+        self.followers.clear();
         self.settled.clear();
         self.staged.clear();
         self.blocked.clear();
@@ -508,6 +531,7 @@ impl Machine {
         }
         self.keep_copies(|shard| homes_before.get(&shard).copied(), survives && !orphaned, out);
         self.watch_again();
+        self.follow_again(survives);
         self.prepare_reports();
         self.prepare_offers();
         self.write_again();

@@ -161,8 +161,57 @@ pub enum Part {
         /// Of the report.
         chunk: u32,
     },
+    /// To every member: from now on tell me of the variables that are at home with you and whose names begin so.
+    Follow {
+        /// How their names begin; nothing for all.
+        prefix: Option<Name>,
+        /// Of the sender.
+        nonce: u64,
+    },
+    /// Some that there are, or that have changed. It comes in pieces, each after the one before was heard.
+    News {
+        /// Of the question.
+        nonce: u64,
+        /// From 0.
+        piece: u64,
+        /// Which, and what they are now.
+        news: Vec<News>,
+        /// Of these shards all was named by now.
+        listed: Vec<Shard>,
+        /// All who had these are gone.
+        lost: Vec<Shard>,
+    },
+    /// I know that now.
+    Heard {
+        /// Of the question.
+        nonce: u64,
+        /// Which piece.
+        piece: u64,
+    },
+    /// Nobody here wants to know any more.
+    Unfollow {
+        /// Of the question.
+        nonce: u64,
+    },
     /// Our lineage holds variables.
     Holding,
+}
+
+/// What somebody who follows it is told of a variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct News {
+    /// Which.
+    pub name: Name,
+    /// What it is; nothing if that is being written at this moment, and will be told.
+    pub state: Option<State>,
+    /// How many values it had since this was said last.
+    pub count: u64,
+}
+
+impl News {
+    pub(super) fn weight(&self) -> usize {
+        self.name.len() + 12 + self.state.as_ref().map_or(0, State::weight)
+    }
 }
 
 /// What a survivor has brought into a view for one home; or what an earlier life had.
@@ -404,6 +453,10 @@ impl Part {
             Self::Released { .. } => "variable_released",
             Self::Offer { .. } => "variable_offer",
             Self::Offered { .. } => "variable_offered",
+            Self::Follow { .. } => "variable_follow",
+            Self::News { .. } => "variable_news",
+            Self::Heard { .. } => "variable_heard",
+            Self::Unfollow { .. } => "variable_unfollow",
             Self::Holding => "variable_holding",
         }
     }
@@ -428,6 +481,11 @@ impl Part {
                 Self::Pull { names, .. } => names.iter().map(|name| name.len() + 2).sum(),
                 Self::Pulled { records, .. } => records.iter().map(|(name, it)| name.len() + it.weight()).sum(),
                 Self::Fill { entries, .. } => entries.iter().map(Entry::weight).sum(),
+                Self::Follow { prefix, .. } => prefix.as_ref().map_or(0, |prefix| prefix.len()),
+                Self::News { news, listed, lost, .. } => {
+                    news.iter().map(News::weight).sum::<usize>() + 2 * (listed.len() + lost.len())
+                }
+                Self::Heard { .. } | Self::Unfollow { .. } => 0,
                 Self::Release { shards, .. } | Self::Released { shards, .. } => 2 * shards.len(),
                 Self::Reported { .. } | Self::Filled { .. } | Self::Offered { .. } | Self::Holding => 0,
             }

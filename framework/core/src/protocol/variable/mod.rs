@@ -124,6 +124,7 @@ mod copies;
 mod event;
 #[cfg(feature = "simulation")]
 mod explored;
+mod following;
 mod handover;
 mod here;
 mod invariant;
@@ -138,9 +139,10 @@ mod writer;
 pub use command::{Command, Ticket};
 pub use config::Config;
 pub use event::{Answer, Event, Ignored, Unanswered};
+pub use following::Prefix;
 pub use handover::Estate;
 pub use machine::{Known, Machine, Shards};
 pub use message::{
-    Action, Binding, Entry, Held, Message, Number, Operation, Outcome, Part, Recent, Record, Refusal, Report, State,
-    Value, Version,
+    Action, Binding, Entry, Held, Message, News, Number, Operation, Outcome, Part, Recent, Record, Refusal, Report,
+    State, Value, Version,
 };

@@ -272,6 +272,7 @@ impl Machine {
             released.into_iter().for_each(|at| self.release(shard, at));
             out.reached("variable: a shard is orphaned");
             out.emit(Event::Orphaned { shard, since });
+            self.list_anew(shard);
         }
         for name in waiting {
             self.pursue(&name, out);
@@ -581,6 +582,7 @@ impl Machine {
         let had = had.map(|had| had.at).collect::<Vec<_>>();
         let waiting = core::mem::take(&mut homing.waiting);
         out.emit(Event::Active { shard });
+        self.list_anew(shard);
         for at in had {
             let home = self.here.homes(shard).contains(&at.seat);
             if at.estate || !home {

@@ -53,6 +53,8 @@ pub(super) struct Pending {
     /// Who is told when it is written.
     answers: Vec<(u16, u64, Option<u64>)>,
     operations: u32,
+    /// It has another value than before.
+    changed: bool,
     /// How many copies were taken back for it.
     withdrawn: u32,
 }
@@ -72,7 +74,15 @@ impl Slot {
 impl Pending {
     /// Copies that were left behind by a version that nobody was told of are taken back before that is served.
     pub(super) const fn stale(version: Version, invalidations: BTreeSet<u16>) -> Self {
-        Self { version, stores: BTreeSet::new(), invalidations, answers: Vec::new(), operations: 0, withdrawn: 0 }
+        Self {
+            version,
+            stores: BTreeSet::new(),
+            invalidations,
+            answers: Vec::new(),
+            operations: 0,
+            changed: true,
+            withdrawn: 0,
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -287,9 +297,10 @@ impl Machine {
             invalidations: BTreeSet::new(),
             answers,
             operations,
+            changed: record.state.version != before,
             withdrawn: 0,
         };
-        let changed = record.state.version != before;
+        let changed = pending.changed;
         vain.retain(|vain| fresh.iter().all(|it| it.by != vain.by));
         if changed {
             note_recent(&mut record.recent, &fresh);
@@ -353,6 +364,9 @@ impl Machine {
             // What was answered in this step and is not heard yet may be older.
             Some(Copy::Pending { floor, .. }) => *floor = state.version.max(*floor),
             Some(Copy::Valid(_)) | None => {}
+        }
+        if pending.changed {
+            self.tell_followers(name);
         }
         if pending.operations > 0 {
             out.emit(Event::Committed { operations: pending.operations, copies: pending.withdrawn });

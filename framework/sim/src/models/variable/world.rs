@@ -844,8 +844,8 @@ impl Taking<'_> {
             Event::Done { result: Err(why), .. } => {
                 self.step.broken = Some(format!("W3: nobody says what came of an operation: {why:?}"));
             }
-            // Nobody resets anything here.
-            Event::Reset { .. } => {}
+            // Nobody resets or follows anything here.
+            Event::Reset { .. } | Event::Followed { .. } | Event::Listed { .. } => {}
             Event::Orphaned { .. } => self.step.orphaned = true,
             Event::Active { .. } => self.step.met.push(ACTIVE),
             Event::Committed { operations, .. } => {

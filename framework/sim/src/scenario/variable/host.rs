@@ -17,7 +17,7 @@ use guthi_core::{
         random::Random,
         time::Time,
         variable::{
-            self, Action, Binding, Command, Estate, Event, Number, Operation, Outcome, Refusal, State, Ticket,
+            self, Action, Binding, Command, Estate, Event, Number, Operation, Outcome, Prefix, Refusal, State, Ticket,
             Unanswered, Version,
         },
     },
@@ -57,6 +57,8 @@ pub struct VariableHost {
     copies: BTreeMap<Name, State>,
     /// What it watches, in which version it was seen last.
     watched: BTreeMap<Name, Version>,
+    /// What it follows, and what it knows of that.
+    followed: BTreeMap<Prefix, BTreeMap<Name, State>>,
     fallen: Option<Name>,
     last_ticket: u64,
     /// Its values begin with this, so that nobody else writes the same.
@@ -124,6 +126,7 @@ impl VariableHost {
             sleepers: Vec::new(),
             copies: BTreeMap::new(),
             watched: BTreeMap::new(),
+            followed: BTreeMap::new(),
             fallen: None,
             last_ticket: 0,
             brand: (i64::from(place) + 1) << 50 | i64::try_from(life % 1024).unwrap_or(0) << 40,
@@ -155,6 +158,11 @@ impl VariableHost {
     /// A variable that it watches, and of which it was told an older version after a newer one.
     pub(super) const fn has_fallen(&self) -> Option<&Name> {
         self.fallen.as_ref()
+    }
+
+    /// What it follows, and what it knows of that.
+    pub(super) const fn followed(&self) -> &BTreeMap<Prefix, BTreeMap<Name, State>> {
+        &self.followed
     }
 
     /// What it watches.
@@ -309,6 +317,14 @@ impl VariableHost {
             Deed::Unwatch { name } => {
                 self.watched.remove(&named(name));
                 self.command(now, Command::Unwatch { name: named(name) }, out);
+            }
+            Deed::Follow { names } => {
+                self.followed.entry(prefix(names)).or_default();
+                self.command(now, Command::Follow { prefix: prefix(names) }, out);
+            }
+            Deed::Unfollow { names } => {
+                self.followed.remove(&prefix(names));
+                self.command(now, Command::Unfollow { prefix: prefix(names) }, out);
             }
             Deed::GiveUp { name } => self.give_up(now, named(name), out),
             Deed::Hammer { name, count } => {
@@ -523,6 +539,8 @@ impl VariableHost {
                 self.guards.clear();
                 self.parked.clear();
                 self.watched.values_mut().for_each(|seen| *seen = Version::default());
+                let known = self.followed.values_mut().flat_map(BTreeMap::values_mut);
+                known.for_each(|state| state.version = Version::default());
                 self.rescued = false;
             }
             membership::Event::Rescue => self.rescued = true,
@@ -598,8 +616,22 @@ impl VariableHost {
                 }
                 self.sleep(now, task);
             }
+            Event::Followed { prefix, name, state, .. } => {
+                let Some(known) = self.followed.get_mut(&prefix) else { return };
+                if state.value.is_none() {
+                    known.remove(&name);
+                } else if let Some(before) = known.insert(name.clone(), state.clone())
+                    && before.version >= state.version
+                {
+                    self.fallen = Some(name);
+                }
+            }
             Event::Orphaned { .. } => self.orphaned += 1,
-            Event::Reset { .. } | Event::Active { .. } | Event::Committed { .. } | Event::Ignored { .. } => {}
+            Event::Listed { .. }
+            | Event::Reset { .. }
+            | Event::Active { .. }
+            | Event::Committed { .. }
+            | Event::Ignored { .. } => {}
         }
     }
 }
@@ -675,6 +707,16 @@ pub(super) fn named(number: u8) -> Name {
 
 /// So many variables are of different shards.
 const PLAIN: u8 = 3;
+
+/// Some names that begin alike.
+fn prefix(names: u8) -> Prefix {
+    match names {
+        0 => None,
+        1 => Some(name_of("v")),
+        2 => Some(name_of("twin")),
+        _ => Some(name_of("bulk/")),
+    }
+}
 
 /// One of many.
 pub(super) fn bulk(number: u16) -> Name {

@@ -6,7 +6,7 @@
 //! of excluded nodes included; that is also D6, D7 and D8. A shard that is begun anew is another life of its variables. D10:
 //! who writes under a guard is refused once somebody has written under a later one. D11: the copies that a node was told of
 //! are those that its machine has. D12: whoever watches a variable sees its versions rise, and at last the newest.
-//! E2: in calm, everything is answered within seconds. W3: when the faults have ended, everybody has an answer.
+//! D13: so does whoever follows all whose names begin alike, and knows at last which there are. E2: in calm, everything is answered within seconds. W3: when the faults have ended, everybody has an answer.
 
 mod host;
 mod ledger;
@@ -22,7 +22,10 @@ use guthi_core::{
         variable::{self, Estate},
         view::{At, Epoch},
     },
-    wire::id::{Member, NodeId},
+    wire::{
+        id::{Member, NodeId},
+        name::Name,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +111,16 @@ pub enum Deed {
         /// One of a few.
         name: u8,
     },
+    /// Be told of all variables whose names begin alike.
+    Follow {
+        /// One of a few beginnings.
+        names: u8,
+    },
+    /// Be told no more.
+    Unfollow {
+        /// One of a few beginnings.
+        names: u8,
+    },
     /// The task that began to write last does not want to any more.
     GiveUp {
         /// One of a few.
@@ -186,6 +199,12 @@ impl Scenario for Variable {
                 let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
                 operations.push(Operation { at_us, place, what: Deed::Watch { name: favourite } });
             }
+            if random.below(3) == 0 {
+                let (at_us, place) = (begin + random.below(spread), anywhere(nodes, random));
+                let names = u8::try_from(random.below(4)).unwrap_or(0);
+                let what = if random.below(8) == 0 { Deed::Unfollow { names } } else { Deed::Follow { names } };
+                operations.push(Operation { at_us, place, what });
+            }
             if random.below(2) == 0 {
                 operations.extend(farewell(nodes, begin, favourite, random));
             }
@@ -254,6 +273,8 @@ impl Scenario for Variable {
             ["forget", name] => Ok(Deed::Forget { name: number(name)? }),
             ["watch", name] => Ok(Deed::Watch { name: number(name)? }),
             ["unwatch", name] => Ok(Deed::Unwatch { name: number(name)? }),
+            ["follow", names] => Ok(Deed::Follow { names: number(names)? }),
+            ["unfollow", names] => Ok(Deed::Unfollow { names: number(names)? }),
             ["give-up", name] => Ok(Deed::GiveUp { name: number(name)? }),
             ["hammer", name, count] => Ok(Deed::Hammer { name: number(name)?, count: number(count)? }),
             ["bulk", count] => Ok(Deed::Bulk { count: large(count)? }),
@@ -262,7 +283,7 @@ impl Scenario for Variable {
             ["leave"] => Ok(Deed::Leave),
             ["dissolve"] => Ok(Deed::Dissolve),
             _ => Err("a user can `get`, `set`, `add`, `cas`, `swap`, `create`, `delete`, `reset`, `forget`, `watch`, `unwatch` \
-                      and `give-up NAME`, \
+                      and `give-up NAME`, `follow` and `unfollow NAMES`, \
                       where a name is a number, `hammer NAME COUNT`, `bulk COUNT`, `sweep COUNT`, `fenced MILLISECONDS`, \
                       `leave` and `dissolve`"
                 .into()),
@@ -357,6 +378,7 @@ impl Scenario for Variable {
             }
             if serves {
                 check_watched(world, place, host)?;
+                check_followed(world, place, host)?;
             }
         }
         Ok(())
@@ -470,6 +492,31 @@ fn check_watched(world: &World<VariableHost>, place: Place, host: &VariableHost)
         if seen != Some(newest) {
             let who = name(place);
             return Err(Violation::new(format!("D12: {who} watches {watched} in {seen:?}, and its home has {newest}")));
+        }
+    }
+    Ok(())
+}
+
+/// D13: whoever follows variables knows which there are, and in which versions.
+fn check_followed(world: &World<VariableHost>, place: Place, host: &VariableHost) -> Result<(), Violation> {
+    let at = host.node.engine.variable().view().at;
+    let homes = || world.up().map(|(.., it)| it.node.engine.variable()).filter(|it| it.view().at == at);
+    for (prefix, known) in host.followed() {
+        let there = homes().flat_map(|home| home.known(prefix.as_deref().unwrap_or_default()));
+        let there = there.filter(|(name, _)| homes().any(|home| home.serves(name)));
+        let there: BTreeMap<_, _> = there.map(|(name, it)| (name, it.state.version)).collect();
+        // What is lost is perhaps there one day.
+        let known = known.iter().filter(|(name, _)| homes().any(|home| home.serves(name)));
+        let known: BTreeMap<_, _> = known.map(|(name, state)| (name, state.version)).collect();
+        if known != there {
+            let odd = |one: &BTreeMap<&Name, _>, other: &BTreeMap<&Name, _>| {
+                one.iter()
+                    .find(|(name, version)| other.get(*name) != Some(*version))
+                    .map(|(name, it)| format!("{name} {it}"))
+            };
+            let (who, here, there) = (name(place), odd(&known, &there), odd(&there, &known));
+            let what = format!("D13: {who} follows {prefix:?} and knows {here:?}, where there is {there:?}");
+            return Err(Violation::new(what));
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 mod actions;
 mod estates;
+mod following;
 mod recovery;
 mod scene;
 mod serving;
