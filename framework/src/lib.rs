@@ -35,10 +35,11 @@ pub use api::{
     builder::Builder,
     call::{Call, NamedCall},
     change::{Change, Changes},
+    channel::Incoming,
     context::Context,
     error::{
-        BuildError, CallError, Error, JoinError, LeaveError, LockError, MapError, Outcome, ReadError, RegisterError,
-        WatchError, WriteError,
+        BuildError, CallError, ChannelError, Error, JoinError, LeaveError, LockError, MapError, OpenError, Outcome,
+        ReadError, RegisterError, WatchError, WriteError,
     },
     event::{Event, Events, Subscription},
     functions::Functions,
@@ -47,8 +48,8 @@ pub use api::{
     logs::{Level, LogLine, LogPage, LogQuery, Logs, UnknownLevel},
     map::{Done, Map, Progress},
     metrics::{
-        CallMetrics, CatalogMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics, MembershipMetrics,
-        Metrics, MutexMetrics, Sample, ServedMetrics, VariableMetrics,
+        CallMetrics, CatalogMetrics, ChannelMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics,
+        MembershipMetrics, Metrics, MutexMetrics, Sample, ServedMetrics, VariableMetrics,
     },
     mutex::{BadFence, Fence, Guard, Mutex},
     mutexes::{Holder, MutexInfo, Page},
@@ -61,7 +62,10 @@ pub use api::{
     variable_type::{BadValue, VariableType},
     variables::VariableInfo,
 };
-pub use calls::function::{Failure, Function, Travels};
+pub use calls::{
+    channel::Channel,
+    function::{Failure, Function, Travels},
+};
 pub use guthi_core::wire::id::{Incarnation, NodeId};
 pub use guthi_macros::function;
 pub use network::{

@@ -90,6 +90,7 @@ pub fn all() -> Functions {
     let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
     let functions = functions.with::<slow_steps>().with::<patient_steps>();
     let functions = functions.with::<keep>().with::<is_kept>().with::<add_under>();
+    let functions = functions.with::<crate::pipe::give_bulk>();
     functions.with::<prime>().with::<gate_at>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 

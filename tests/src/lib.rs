@@ -6,4 +6,5 @@ pub mod functions;
 pub mod load;
 pub mod maps;
 pub mod netlab;
+pub mod pipe;
 pub mod process;

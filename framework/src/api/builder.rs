@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     BuildError, Quorum,
-    calls::{executor::Executor, router::Router},
+    calls::{channel::Doors, executor::Executor, router::Router},
     network::{
         self, StartError,
         address::{self, Address},
@@ -301,7 +301,7 @@ impl Builder {
         service::offer(&executor, self.logs.clone(), self.world.monitor());
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
-        let roster = Arc::new(Roster::default());
+        let (doors, roster) = (Doors::new(), Arc::new(Roster::default()));
         let life = Arc::new(ArcSwap::from_pointee(Life::new(self.world.clock())));
         let (mutexes, variables) = (Mutexes::new(life.clone()), Variables::new(life));
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
@@ -313,6 +313,7 @@ impl Builder {
             advertise: self.advertise.clone(),
             credentials,
             executor: executor.clone(),
+            doors: doors.clone(),
             roster: roster.clone(),
             mutexes: mutexes.clone(),
             variables: variables.clone(),
@@ -346,6 +347,7 @@ impl Builder {
             directory,
             commands,
             router,
+            doors,
             mutexes,
             variables,
             // Weak, so that the streams of events end with the driver.
@@ -423,6 +425,7 @@ struct Plan {
     advertise: Vec<Address>,
     credentials: Credentials,
     executor: Arc<Executor>,
+    doors: Arc<Doors>,
     roster: Arc<Roster>,
     mutexes: Arc<Mutexes>,
     variables: Arc<Variables>,
@@ -481,6 +484,7 @@ impl Plan {
             processes: processes.map(|directory| Processes::new(directory, me.node)),
             credentials: self.credentials,
             executor: self.executor,
+            doors: self.doors,
             roster: self.roster,
             mutexes: self.mutexes,
             variables: self.variables,

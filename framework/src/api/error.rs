@@ -1,10 +1,10 @@
 //! One error type per operation; each variant says whether the operation may have happened.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use guthi_core::wire::{
     id::NodeId,
-    limits::{OPERATIONS_MAX, WAITERS_MAX},
+    limits::{CHANNELS_MAX, OPERATIONS_MAX, WAITERS_MAX},
 };
 
 use super::mutex::Fence;
@@ -39,6 +39,12 @@ pub enum Error {
     /// A map gave no result.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// A channel was not opened, or not accepted.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A channel has ended before its end.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// A mutex was not to be had, or was lost.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -67,6 +73,8 @@ impl Error {
             Self::Build(_) | Self::Join(_) | Self::Register(_) | Self::Read(_) | Self::Watch(_) => Outcome::NotApplied,
             Self::Call(error) => error.outcome(),
             Self::Map(error) => error.outcome(),
+            Self::Open(error) => error.outcome(),
+            Self::Channel(error) => error.outcome(),
             Self::Lock(error) => error.outcome(),
             Self::Write(error) => error.outcome(),
             Self::Leave(error) => error.outcome(),
@@ -80,11 +88,12 @@ impl Error {
             Self::Build(error) => error.next_step(),
             Self::Join(error) => error.next_step(),
             Self::Call(error) | Self::Map(MapError::Item { source: error, .. }) => error.next_step(),
+            Self::Open(error) => error.next_step(),
             Self::Lock(error) => error.next_step(),
             Self::Read(error) => error.next_step(),
             Self::Watch(error) => error.next_step(),
             Self::Write(error) => error.next_step(),
-            Self::Map(_) | Self::Leave(_) | Self::Register(_) => None,
+            Self::Map(_) | Self::Channel(_) | Self::Leave(_) | Self::Register(_) => None,
         }
     }
 }
@@ -824,6 +833,159 @@ impl LockError {
             }
             Self::Left => return None,
         })
+    }
+}
+
+/// Why a channel was not opened, or a protocol not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name is empty, longer than 255 bytes, has control characters, or begins with `guthi.`.
+    #[error("{protocol:?} cannot name a protocol: {reason}")]
+    BadName {
+        /// The name.
+        protocol: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Somebody accepts the protocol on this node already.
+    #[error("this node accepts `{protocol}` already")]
+    AlreadyAccepted {
+        /// The name.
+        protocol: String,
+    },
+    /// The node is not linked with this one now.
+    #[error("cannot open `{protocol}` to {}: it is not linked with this node", peer.short())]
+    NotLinked {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+    },
+    /// Nobody accepts channels of the protocol on that node.
+    #[error("cannot open `{protocol}` to {}: nobody accepts this protocol there", peer.short())]
+    NobodyAccepts {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+    },
+    /// As many channels of the protocol wait on that node as may.
+    #[error("cannot open `{protocol}` to {}: too many wait there to be taken", peer.short())]
+    Full {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+    },
+    /// This node has as many channels open to that one as it may.
+    #[error("cannot open `{protocol}` to {}: {CHANNELS_MAX} channels are open to it", peer.short())]
+    TooMany {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+    },
+    /// There was no answer in time. The channel may have been given to the other node, and has ended since.
+    #[error("cannot open `{protocol}` to {}: no answer within {waited:?}", peer.short())]
+    Timeout {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+        /// How long this task has waited.
+        waited: Duration,
+    },
+    /// The node went away before it answered. The channel may have been given to it, and has ended since.
+    #[error("cannot open `{protocol}` to {}: it was lost before it answered: {reason}", peer.short())]
+    PeerLost {
+        /// The name.
+        protocol: String,
+        /// The node.
+        peer: NodeId,
+        /// How it was lost.
+        reason: String,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl OpenError {
+    /// Whether the other node may have been given a channel, which has ended since.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::BadName { .. }
+            | Self::AlreadyAccepted { .. }
+            | Self::NotLinked { .. }
+            | Self::NobodyAccepts { .. }
+            | Self::Full { .. }
+            | Self::TooMany { .. }
+            | Self::Left => Outcome::NotApplied,
+            Self::Timeout { .. } | Self::PeerLost { .. } => Outcome::Unknown,
+        }
+    }
+
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadName { .. } => {
+                "give it a name of 1 to 255 bytes without control characters, that does not begin with guthi."
+            }
+            Self::AlreadyAccepted { .. } => "drop the `Incoming` that accepts it, or use another name",
+            Self::NotLinked { .. } => "see with `guthi node ls` who is there, or wait for it with `Node::wait_for`",
+            Self::NobodyAccepts { .. } => "call `Node::accept` there first, with the same name",
+            Self::Full { .. } => "take channels faster there, or try again later",
+            Self::TooMany { .. } => "drop channels that are not needed, or carry more over each",
+            Self::Timeout { .. } | Self::PeerLost { .. } => "open another one once the node is linked again",
+            Self::Left => return None,
+        })
+    }
+}
+
+/// Why a channel ended before its end. It stands within the [`io::Error`] of a read or write, whose kind is
+/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) or [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The other side has dropped it before it had shut it down; or, which is rare, the connection that carried it broke and
+    /// the link did not.
+    #[error("the channel `{protocol}` was dropped by {}", peer.short())]
+    Dropped {
+        /// The name of its protocol.
+        protocol: String,
+        /// The node at the other end.
+        peer: NodeId,
+    },
+    /// The link with the other node has ended, or this node has left.
+    #[error("the channel `{protocol}` to {} has ended with the link: {reason}", peer.short())]
+    PeerLost {
+        /// The name of its protocol.
+        protocol: String,
+        /// The node at the other end.
+        peer: NodeId,
+        /// How it was lost.
+        reason: String,
+    },
+}
+
+impl ChannelError {
+    /// Whether the other side may have read what was written: nobody knows how much of it.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        Outcome::Unknown
+    }
+}
+
+impl From<ChannelError> for io::Error {
+    fn from(error: ChannelError) -> Self {
+        let kind = match error {
+            ChannelError::Dropped { .. } => io::ErrorKind::ConnectionReset,
+            ChannelError::PeerLost { .. } => io::ErrorKind::ConnectionAborted,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Links.
     pub links: LinkMetrics,
+    /// Channels.
+    pub channels: ChannelMetrics,
     /// Mutexes.
     pub mutexes: MutexMetrics,
     /// What has become of variables.
@@ -82,7 +84,12 @@ impl FunctionMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn of(router: &Router, mutexes: &MutexMeters, variables: &VariableMeters) -> Self {
+    pub(crate) fn of(
+        router: &Router,
+        channels: &ChannelCounts,
+        mutexes: &MutexMeters,
+        variables: &VariableMeters,
+    ) -> Self {
         let (meters, driver) = (router.executor().meters(), router.roster().counts());
         let unanswered = router.roster().load().routes.values().map(|route| u64::from(route.lane.outstanding())).sum();
         let running = router.executor().accepted() as u64;
@@ -94,6 +101,7 @@ impl Metrics {
             membership: driver.membership.seen(),
             catalog: driver.catalog.seen(),
             links: driver.links.seen(),
+            channels: channels.seen(),
             mutexes: mutexes.counts.seen(),
             variables: variables.counts.seen(),
             variable_waits: variables.waits.seen(),
@@ -112,6 +120,7 @@ impl Metrics {
         self.membership.sample(&mut samples);
         self.catalog.sample(&mut samples);
         self.links.sample(&mut samples);
+        self.channels.sample(&mut samples);
         self.mutexes.sample(&mut samples);
         self.variables.sample(&mut samples);
         samples
@@ -301,6 +310,22 @@ counted! {
         made: total "guthi_link_made_total",
         /// Links that have ended, whatever the reason.
         lost: total "guthi_link_lost_total",
+    }
+}
+
+counted! {
+    /// Channels.
+    ChannelMetrics, ChannelCounts {
+        /// Channels that this node has opened.
+        opened: total "guthi_channel_opened_total",
+        /// Channels of other nodes, or of its own, that this node has accepted.
+        accepted: total "guthi_channel_accepted_total",
+        /// Channels that this node has refused, and streams that were the beginning of none.
+        refused: total "guthi_channel_refused_total",
+        /// Bytes on channels.
+        sent_bytes: total "guthi_channel_bytes_total" { direction = "sent" },
+        /// Bytes on channels.
+        received_bytes: total "guthi_channel_bytes_total" { direction = "received" },
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod change;
+pub(crate) mod channel;
 pub(crate) mod context;
 mod environment;
 pub(crate) mod error;

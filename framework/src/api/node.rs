@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels, WatchError, WriteError,
-    calls::{executor::RESERVED, router::Router, signature},
+    calls::{channel::Doors, executor::RESERVED, router::Router, signature},
     network::{address::Address, ticket::Ticket},
     runtime::{
         directory::Directory,
@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) directory: Option<Directory>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) router: Router,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) variables: Arc<Variables>,
     pub(crate) events: broadcast::WeakSender<Event>,
@@ -751,7 +752,11 @@ impl Node {
     /// What this node has counted since it started: calls of each function, suspicions, views and so on.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.router(), self.inner.mutexes.meters(), self.inner.variables.meters())
+        Metrics::of(self.router(), self.doors().counts(), self.inner.mutexes.meters(), self.inner.variables.meters())
+    }
+
+    pub(crate) fn doors(&self) -> &Arc<Doors> {
+        &self.inner.doors
     }
 
     pub(crate) fn router(&self) -> &Router {

@@ -20,6 +20,7 @@ use guthi_core::wire::{
     limits::{
         LANE_FRAME_BYTES_MAX, LANE_FUNCTIONS_MAX, LANE_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX, UNDELIVERED_BYTES_MAX,
     },
+    name::Name,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     apart::Apart,
+    channel::{Channel, Channels, Doors},
     executor::{Executor, Origin, Request, Sink, Ticket},
     function::{Input, Registered, Run},
     message::{Answer, CallHeader, Format, Named, Refusal, flags},
@@ -43,7 +45,7 @@ use super::{
     spin::Spin,
 };
 use crate::{
-    Trace,
+    OpenError, Trace,
     network::{ConnectionId, Network, Protocol, Stream, admission::Tag, buffer::ReadBuffer},
 };
 
@@ -73,6 +75,7 @@ pub(crate) struct Lane {
     connection: ConnectionId,
     tag: Tag,
     apart: Apart,
+    channels: Arc<Channels>,
     network: Arc<dyn Network>,
     /// Where the lane's own tasks run: the network thread.
     spawner: tokio::runtime::Handle,
@@ -128,8 +131,10 @@ impl Lane {
         tag: Tag,
         network: Arc<dyn Network>,
         executor: Arc<Executor>,
+        doors: Arc<Doors>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            channels: Channels::new(peer, connection, tag, network.clone(), doors),
             peer,
             connection,
             tag,
@@ -194,6 +199,7 @@ impl Lane {
     pub(crate) fn close(&self, reason: &str) {
         self.outbox.close();
         self.pending.lose(reason);
+        self.channels.end(reason);
         // In order, so that a run on virtual time can be repeated.
         let mut tickets: Vec<_> = std::mem::take(&mut self.running.lock().tickets).into_iter().collect();
         tickets.sort_unstable_by_key(|(id, _)| *id);
@@ -336,6 +342,15 @@ impl Lane {
     /// The connection on which large payloads leave.
     pub(crate) const fn apart(&self) -> &Apart {
         &self.apart
+    }
+
+    /// Opens a channel to the peer.
+    pub(crate) async fn open_channel(&self, protocol: &Name) -> Result<Channel, OpenError> {
+        self.channels.open(&self.apart, protocol).await
+    }
+
+    pub(crate) const fn channels(&self) -> &Arc<Channels> {
+        &self.channels
     }
 
     /// Takes a large payload that the peer sends on a stream of its own.

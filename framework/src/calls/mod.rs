@@ -1,4 +1,4 @@
-//! Calls: lanes that carry them, the executor that runs them, and map on top.
+//! Calls: lanes that carry them, the executor that runs them, and map on top; and channels beside them.
 //!
 //! A call goes from the caller's task straight into the lane of the chosen peer, past the driver:
 //!
@@ -7,6 +7,7 @@
 //! ```
 
 pub(crate) mod apart;
+pub(crate) mod channel;
 pub(crate) mod executor;
 pub(crate) mod function;
 pub(crate) mod lane;

@@ -93,16 +93,19 @@ pub(crate) enum Protocol {
     Calls,
     /// One large payload, then the end.
     Bulk,
+    /// The bytes of a channel, in both directions.
+    Channel,
 }
 
 impl Protocol {
-    pub(crate) const ALL: [Self; 3] = [Self::Control, Self::Calls, Self::Bulk];
+    pub(crate) const ALL: [Self; 4] = [Self::Control, Self::Calls, Self::Bulk, Self::Channel];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Control => "/guthi/control/1",
             Self::Calls => "/guthi/calls/1",
             Self::Bulk => "/guthi/bulk/1",
+            Self::Channel => "/guthi/channel/1",
         }
     }
 }

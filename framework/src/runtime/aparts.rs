@@ -1,11 +1,11 @@
-//! Second connections, for large payloads: made when the first such payload leaves, and closed with the link.
+//! Second connections, for large payloads and channels: made when the first of them leaves, and closed with the link.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use guthi_core::wire::id::NodeId;
 
 use super::driver::{Driver, Pending, Purpose};
-use crate::network::{Connection, ConnectionId, DialError, Stream};
+use crate::network::{Connection, ConnectionId, DialError, Protocol, Stream};
 
 /// The second connections that are being made.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ impl Driver {
         }
     }
 
-    /// A large payload, over whichever connection. Its first bytes say whether it belongs to the link of now.
-    pub(super) fn inbound_apart(&mut self, id: ConnectionId, stream: Stream) {
+    /// A large payload or a channel, over whichever connection. Its first bytes say whether it belongs to the link of now.
+    pub(super) fn inbound_apart(&mut self, id: ConnectionId, protocol: Protocol, stream: Stream) {
         let Some(pending) = self.connections.get_mut(&id) else { return };
         let Some(link) = self.peers.link(pending.connection.peer) else { return };
         let Some(lane) = &link.lane else { return };
@@ -84,7 +84,11 @@ impl Driver {
             }
             pending.purpose = Purpose::Apart;
         }
-        lane.receive_apart(stream);
+        if protocol == Protocol::Channel {
+            lane.channels().receive(stream);
+        } else {
+            lane.receive_apart(stream);
+        }
     }
 
     /// The link with a node is gone, and with it whatever stood beside it.

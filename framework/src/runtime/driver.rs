@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     Event, JoinError, Rescue, Status,
-    calls::{executor::Executor, lane::Lane, outbox::Outbox},
+    calls::{channel::Doors, executor::Executor, lane::Lane, outbox::Outbox},
     network::{
         self, Connection, ConnectionId, DialError, Network, Protocol, Stream,
         address::Address,
@@ -119,6 +119,7 @@ pub(crate) struct Setup {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) credentials: Credentials,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) variables: Arc<Variables>,
@@ -478,7 +479,7 @@ impl Driver {
                 pending.early_lane = Some(stream);
             }
             Protocol::Calls if !pending.connection.dialled => self.lane_opened(id, Ok(stream)),
-            Protocol::Bulk => self.inbound_apart(id, stream),
+            Protocol::Bulk | Protocol::Channel => self.inbound_apart(id, protocol, stream),
             // A stream that nobody may open is dropped, which resets it.
             Protocol::Control | Protocol::Calls => {
                 tracing::debug!(peer = ?pending.connection.peer, protocol = protocol.name(), "refused a stream");
@@ -582,8 +583,9 @@ impl Driver {
             Ok(stream) => stream,
             Err(error) => return self.unlinked(id, &format!("no lane could be opened: {error}")),
         };
-        let (network, executor) = (self.setup.network.clone(), self.setup.executor.clone());
-        let lane = Lane::new(member.node, id, link.tag, network, executor);
+        let (network, executor, doors) =
+            (self.setup.network.clone(), self.setup.executor.clone(), self.setup.doors.clone());
+        let lane = Lane::new(member.node, id, link.tag, network, executor, doors);
         link.lane = Some(lane.clone());
         self.dirty = true;
         self.errands.run_lane(id, lane, stream);

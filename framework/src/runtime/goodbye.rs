@@ -63,6 +63,7 @@ impl Driver {
         for id in self.connections.keys() {
             self.setup.network.close(*id);
         }
+        self.setup.doors.close("this node has left");
         self.desk.end();
         self.setup.variables.end();
         self.setup.roster.publish(last);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod calls;
+mod channels;
 mod control;
 mod kit;
 mod maps;

@@ -1,7 +1,8 @@
-//! Real nodes over loopback: how they meet, how calls end, and what maps survive.
+//! Real nodes over loopback: how they meet, how calls and channels end, and what maps survive.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod calls;
+mod channels;
 mod control;
 mod joining;
 mod maps;

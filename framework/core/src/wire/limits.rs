@@ -18,6 +18,10 @@ pub const UNDELIVERED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The longest name of a function, node or cluster.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// The most channels that one node may have open to another. Both together, and the large payloads beside them, stay below
+/// the 512 streams of a connection, should they have to share one.
+pub const CHANNELS_MAX: usize = 200;
+
 /// The largest value in a node's catalog.
 pub const CATALOG_VALUE_BYTES_MAX: usize = 64 * 1024;
 

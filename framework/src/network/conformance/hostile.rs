@@ -1,6 +1,6 @@
 //! A member of the cluster that has been let in and does not keep to the protocol.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::poll_fn, sync::Arc, time::Duration};
 
 use guthi_core::{
     protocol::{catalog, detector, membership::Policy, packet::Packet},
@@ -8,6 +8,8 @@ use guthi_core::{
         codec,
         frame::{self, Kind},
         id::{Incarnation, Member, NodeId},
+        limits::CHANNELS_MAX,
+        name::Name,
     },
 };
 use tokio::{
@@ -19,6 +21,7 @@ use super::{World, ends, within};
 use crate::{
     ClusterKey,
     calls::{
+        channel::Doors,
         executor::Executor,
         message::{CallHeader, Named, Refusal, flags},
         pool::Pool,
@@ -38,6 +41,7 @@ use crate::{
 /// An honest node whose network is a hub. It has no functions.
 struct Honest {
     id: NodeId,
+    doors: Arc<Doors>,
     /// It ends with the last of these.
     _commands: mpsc::Sender<Command>,
 }
@@ -54,8 +58,10 @@ async fn honest(world: &World) -> Honest {
     let life = Arc::new(arc_swap::ArcSwap::from_pointee(crate::runtime::life::Life::new(
         crate::runtime::clock::Clock::of_runtime(),
     )));
+    let doors = Doors::new();
     let setup = Setup {
         network: end.network,
+        doors: doors.clone(),
         credentials: credentials(id, 1),
         executor: Executor::new(id, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap(),
         roster: Arc::new(Roster::default()),
@@ -79,7 +85,7 @@ async fn honest(world: &World) -> Honest {
         expect: 1,
     };
     tokio::spawn(Driver::run(setup, end.events, inbox));
-    Honest { id, _commands: commands }
+    Honest { id, doors, _commands: commands }
 }
 
 /// A member that says what a test tells it to.
@@ -333,6 +339,75 @@ async fn streams_that_nobody_asked_for_are_refused_and_the_link_stays() {
     .await;
 }
 
+/// The first words on a stream that wants to be a channel.
+fn hello(tag: Tag, name: &[u8]) -> Vec<u8> {
+    [&tag.0[..], &[u8::try_from(name.len()).unwrap()], name].concat()
+}
+
+impl Hostile {
+    async fn ask(&self, bytes: &[u8]) -> Stream {
+        let mut stream = self.network.open(self.connection.id, Protocol::Channel).await.unwrap();
+        // A stream that has been refused takes no more.
+        let _ = stream.write_all(bytes).await;
+        stream
+    }
+
+    /// What is answered to a beginning of a channel.
+    async fn answer(&self, bytes: &[u8]) -> (Stream, Option<u8>) {
+        let mut stream = self.ask(bytes).await;
+        let answer = stream.read_u8().await.ok();
+        (stream, answer)
+    }
+}
+
+#[tokio::test]
+async fn streams_that_are_no_channels_are_refused_and_the_link_stays() {
+    within(async {
+        let world = World::Memory(Hub::default());
+        let honest = honest(&world).await;
+        let mut hostile = Hostile::of(&world, &honest, 2).await;
+        let tag = hostile.tag;
+        let mut door = honest.doors.accept(Name::new("fs").unwrap()).unwrap();
+        let rubbish =
+            [hello(Tag([7; 16]), b"fs"), hello(tag, b""), hello(tag, b"a\nb"), hello(tag, &[0xff; 255]), vec![0; 600]];
+        for (refused, bytes) in (1..).zip(rubbish) {
+            assert_eq!(hostile.answer(&bytes).await.1, None, "{bytes:?}");
+            assert_eq!(honest.doors.counts().seen().refused, refused);
+        }
+        assert_eq!(hostile.answer(&hello(tag, b"fx")).await.1, Some(1), "nobody accepts it");
+        // So many wait at the door, so many are there in all, and no more.
+        let mut channels = Vec::new();
+        for turn in 0..4 {
+            for _ in 0..64.min(CHANNELS_MAX - channels.len()) {
+                let (stream, answer) = hostile.answer(&hello(tag, b"fs")).await;
+                assert_eq!(answer, Some(0));
+                channels.push((stream, None));
+            }
+            let no = if channels.len() < CHANNELS_MAX { 2 } else { 3 };
+            assert_eq!(hostile.answer(&hello(tag, b"fs")).await.1, Some(no), "{turn}");
+            for (_, taken) in channels.iter_mut().filter(|(_, taken)| taken.is_none()) {
+                *taken = poll_fn(|cx| door.poll_next(cx)).await;
+            }
+        }
+        assert_eq!(channels.len(), CHANNELS_MAX);
+        // What is no piece ends a channel, and nothing else.
+        let (mut stream, channel) = channels.pop().unwrap();
+        stream.write_all(&[&[1, 0, 0, 0, b'x'][..], &[0, 0, 0, 1]].concat()).await.unwrap();
+        let mut read = Vec::new();
+        channel.unwrap().read_to_end(&mut read).await.unwrap_err();
+        assert_eq!(read, b"x");
+        // So many that say nothing are heard out, and no more.
+        let mut silent = Vec::new();
+        for _ in 0..300 {
+            silent.push(hostile.ask(&tag.0).await);
+        }
+        ends(silent.pop().unwrap()).await;
+        hostile.assert_linked("a flood").await;
+        drop((silent, channels));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_comes_before_admission_is_not_heard() {
     within(async {
@@ -345,6 +420,9 @@ async fn what_comes_before_admission_is_not_heard() {
         let mut bulk = stranger.network.open(connection.id, Protocol::Bulk).await.unwrap();
         let _ = bulk.write_all(&framed(Kind::Call, 0, &call(u32::MAX, Some("missing")))).await;
         ends(bulk).await;
+        let mut channel = stranger.network.open(connection.id, Protocol::Channel).await.unwrap();
+        let _ = channel.write_all(&hello(Tag([0; 16]), b"fs")).await;
+        ends(channel).await;
         let mut lane = stranger.network.open(connection.id, Protocol::Calls).await.unwrap();
         let _ = lane.write_all(&framed(Kind::Call, 0, &call(0, Some("missing")))).await;
         let mut control = stranger.network.open(connection.id, Protocol::Control).await.unwrap();

@@ -186,7 +186,7 @@ pub(super) struct Accept;
 
 impl UpgradeInfo for Accept {
     type Info = StreamProtocol;
-    type InfoIter = std::iter::Map<std::array::IntoIter<Protocol, 3>, fn(Protocol) -> StreamProtocol>;
+    type InfoIter = std::iter::Map<std::array::IntoIter<Protocol, 4>, fn(Protocol) -> StreamProtocol>;
 
     fn protocol_info(&self) -> Self::InfoIter {
         Protocol::ALL.into_iter().map(stream_protocol)
