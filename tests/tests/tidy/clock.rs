@@ -44,6 +44,7 @@ const LIST: &[Allowed] = &[
     allow("framework/src/api/logs.rs", "SystemTime::now", 1, "when a line was logged, for people"),
     allow("framework/src/api/map.rs", "Instant::now", 1, "a duration becomes a deadline where the caller waits"),
     allow("framework/src/api/node.rs", "Instant::now", 4, "patience with what still runs when a node leaves"),
+    allow("framework/src/calls/channel/link.rs", "tokio::spawn", 1, "whoever opens a channel is heard out"),
     allow("framework/src/calls/executor.rs", "Instant::now", 3, "deadlines, and how long a function took"),
     allow("framework/src/calls/lane.rs", "Instant::now", 4, "deadlines travel as the time that remains"),
     allow("framework/src/calls/map.rs", "Instant::now", 3, "the clock of the schedule"),

@@ -50,6 +50,8 @@ const UPWARD: &[Upward] = &[
     // Plain data that users see: `api` is where they find it, the parts below are where it comes about.
     ("guthi::calls", "guthi::api::error::BuildError", "a function that cannot travel shows when it is registered"),
     ("guthi::calls", "guthi::api::error::CallError", "a call fails where it is carried"),
+    ("guthi::calls", "guthi::api::error::ChannelError", "a channel ends where its bytes go by"),
+    ("guthi::calls", "guthi::api::error::OpenError", "a channel is refused where it is opened"),
     ("guthi::calls", "guthi::api::error::Outcome", "only who carries a call knows whether it may have happened"),
     ("guthi::runtime", "guthi::api::error::BuildError", "the directory is looked at when a node starts"),
     ("guthi::runtime", "guthi::api::error::JoinError", "joining fails where links are made"),

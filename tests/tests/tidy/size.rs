@@ -47,7 +47,7 @@ const LIST: &[Allowed] = &[
     allow("framework/sim/src/models/variable/worlds.rs", "beginnings", 88, "a table: one entry for each way to begin"),
     allow("framework/sim/src/scenario/variable/host.rs", "file", 551, "a node and its users, who want many things"),
     allow("framework/src/api/builder.rs", "start", 72, "what a node is made of, one part after the other"),
-    allow("framework/src/api/error.rs", "file", 592, "one enum for each operation, with its words"),
+    allow("framework/src/api/error.rs", "file", 706, "one enum for each operation, with its words"),
     allow(
         "framework/core/src/protocol/membership/machine.rs",
         "file",
@@ -74,7 +74,7 @@ const LIST: &[Allowed] = &[
     ),
     allow("framework/sim/src/script.rs", "follow", 86, "a dispatch: one short arm for each direction of a play"),
     allow("framework/sim/src/world.rs", "file", 693, "nodes, links and the one queue on which all of them happen"),
-    allow("framework/src/calls/lane.rs", "file", 549, "the two directions of one stream share nearly all they know"),
+    allow("framework/src/calls/lane.rs", "file", 609, "the two directions of one stream share nearly all they know"),
     allow("framework/src/calls/signature/tests.rs", "file", 576, "one short test for each shape a type can have"),
     allow("framework/src/runtime/driver.rs", "file", 631, "one task that owns all that a node has agreed with others"),
 ];
