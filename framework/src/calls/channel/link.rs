@@ -205,7 +205,8 @@ mod tests {
             let began = Instant::now();
             let mut silent = a.network.open(a.channels.connection, Protocol::Channel).await.unwrap();
             silent.write_all(said).await.unwrap();
-            b.channels.receive(b.inbound().await);
+            let stream = b.inbound().await;
+            b.channels.receive(stream);
             assert_eq!(silent.read(&mut [0; 9]).await.unwrap(), 0);
             assert_eq!(began.elapsed(), HEARING_MAX, "{said:?}");
         }
@@ -240,13 +241,15 @@ mod tests {
         let mut door = b.doors.accept(protocol.clone()).unwrap();
         let apart = no_apart();
         let accepting = async {
-            b.channels.receive(b.inbound().await);
+            let stream = b.inbound().await;
+            b.channels.receive(stream);
             poll_fn(|cx| door.poll_next(cx)).await.unwrap()
         };
         let (here, mut there) = tokio::join!(a.channels.open(&apart, &protocol), accepting);
         let mut here = here.unwrap();
         here.write_all(b"abc").await.unwrap();
         here.shutdown().await.unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
         // The connection outlives the link.
         b.channels.end("it was renewed");
         assert_eq!(there.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
