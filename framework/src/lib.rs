@@ -34,6 +34,7 @@ pub mod testing;
 pub use api::{
     builder::Builder,
     call::{Call, NamedCall},
+    call_stream::CallStream,
     change::{Change, Changes},
     channel::Incoming,
     context::Context,
@@ -64,7 +65,7 @@ pub use api::{
 };
 pub use calls::{
     channel::Channel,
-    function::{Failure, Function, Travels},
+    function::{Failure, Function, StreamFunction, Travels},
 };
 pub use guthi_core::wire::id::{Incarnation, NodeId};
 pub use guthi_macros::function;
@@ -85,9 +86,10 @@ pub mod prelude {
 /// What the expansion of [`function`](macro@function) names. Not for use by hand; it may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub use futures::{Stream, StreamExt};
     pub use inventory;
 
     pub use crate::calls::function::{
-        About, Body, Definition, Input, IntoOutcome, Outline, Stop, invoke, invoke_async,
+        About, Body, Definition, Input, IntoOutcome, Items, Outline, Stop, invoke, invoke_async, invoke_stream,
     };
 }

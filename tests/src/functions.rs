@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{Stream, StreamExt, stream};
 use guthi::{Context, Functions, NodeId};
 use tokio::sync::{Mutex, Notify};
 
@@ -79,6 +80,15 @@ impl Counters {
     }
 }
 
+/// Counts that what holds it was dropped.
+struct Dropped(Counters);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.0.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// All of them.
 #[must_use]
 pub fn all() -> Functions {
@@ -90,7 +100,10 @@ pub fn all() -> Functions {
     let functions = functions.with::<palindrome>().with::<slow_palindrome>().with::<patient_palindrome>();
     let functions = functions.with::<slow_steps>().with::<patient_steps>();
     let functions = functions.with::<keep>().with::<is_kept>().with::<add_under>();
-    let functions = functions.with::<crate::pipe::give_bulk>();
+    let functions = functions.with::<crate::pipe::give_bulk>().with_stream::<counting>();
+    let functions = functions.with_stream::<counting_async>().with_stream::<heavy>().with_stream::<never_streams>();
+    let functions = functions.with_stream::<stops_at>().with_stream::<fails_to_stream>();
+    let functions = functions.with_stream::<panics_in_stream>();
     functions.with::<prime>().with::<gate_at>().with::<fatal_at>().with::<fails_at>().with::<calls_back>()
 }
 
@@ -199,12 +212,6 @@ pub fn hang_if(ctx: Context, hang: bool) -> bool {
 /// Waits until it is dropped.
 #[guthi::function]
 pub async fn hang_async(ctx: Context) {
-    struct Dropped(Counters);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.0.dropped.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     let _dropped = Dropped(Counters::start(&ctx));
     std::future::pending::<()>().await;
 }
@@ -340,6 +347,61 @@ pub async fn fatal_at(ctx: Context, n: u64, fatal: u64) -> u64 {
 #[guthi::function]
 pub fn fails_at(n: u64, fatal: u64) -> Result<u64, String> {
     if n == fatal { Err(format!("not {n}")) } else { Ok(n) }
+}
+
+/// Counts up to a number.
+#[guthi::function]
+pub fn counting(up_to: u64) -> impl Stream<Item = u64> {
+    stream::iter(0..up_to)
+}
+
+/// The same, with a wait before each hundredth.
+#[guthi::function]
+pub async fn counting_async(up_to: u64) -> impl Stream<Item = u64> {
+    tokio::task::yield_now().await;
+    stream::iter(0..up_to).then(async |n| {
+        if n % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+        n
+    })
+}
+
+/// Gives so many texts of so many bytes, and counts each as it is given.
+#[guthi::function]
+pub fn heavy(ctx: Context, count: u64, bytes: usize) -> impl Stream<Item = String> {
+    stream::iter(0..count).map(move |_| {
+        Counters::start(&ctx);
+        "x".repeat(bytes)
+    })
+}
+
+/// Gives so many numbers, and then waits for ever.
+#[guthi::function]
+pub fn never_streams(ctx: Context, count: u64) -> impl Stream<Item = u64> {
+    let dropped = Dropped(Counters::start(&ctx));
+    stream::iter(0..count).chain(stream::once(async move {
+        let _dropped = &dropped;
+        std::future::pending().await
+    }))
+}
+
+/// Counts up to where it fails.
+#[guthi::function]
+pub fn stops_at(fatal: u64) -> impl Stream<Item = Result<u64, String>> {
+    stream::iter(0..).map(move |n| if n == fatal { Err(format!("not {n}")) } else { Ok(n) })
+}
+
+/// Fails before it gives anything.
+#[guthi::function]
+pub async fn fails_to_stream() -> Result<impl Stream<Item = u64>, String> {
+    if std::hint::black_box(true) { Err("no stream".to_owned()) } else { Ok(stream::empty()) }
+}
+
+/// Counts up to where it panics.
+#[guthi::function]
+pub fn panics_in_stream(fatal: u64) -> impl Stream<Item = u64> {
+    stream::iter(0..).inspect(move |n| assert!(*n != fatal, "at {n}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Expr, ExprLit, Ident, Lit, Meta, Type, spanned::Spanned};
 
 use crate::{
-    function::{Function, Outcome},
+    function::{Function, Outcome, Streamed},
     options::Options,
     text,
 };
@@ -32,10 +32,11 @@ pub(crate) fn of(function: &Function, options: &Options) -> TokenStream {
 /// An empty enum: a unit struct would clash with the function.
 fn marker(function: &Function) -> TokenStream {
     let Function { name, visibility, .. } = function;
-    let docs = format!(
-        "Stands for the function [`{name}`](fn@{name}) on the network: for `node.call::<{name}>(..)` \
-         and `node.map::<{name}>(..)`."
-    );
+    let calls = match &function.result {
+        Outcome::Stream(_) => format!("`node.call_stream::<{name}>(..)`"),
+        _ => format!("`node.call::<{name}>(..)` and `node.map::<{name}>(..)`"),
+    };
+    let docs = format!("Stands for the function [`{name}`](fn@{name}) on the network: for {calls}.");
     quote! {
         #[allow(non_camel_case_types, unreachable_pub, unnameable_types)]
         #[doc = #docs]
@@ -47,8 +48,18 @@ fn marker(function: &Function) -> TokenStream {
 fn description(function: &Function, options: &Options) -> TokenStream {
     let name = &function.name;
     let arguments = arguments_type(function);
-    let output = output_type(function);
     let wire_name = wire_name(function, options);
+    if let Outcome::Stream(Streamed { item, is_fallible, .. }) = &function.result {
+        let item = if *is_fallible { success(item) } else { item.to_token_stream() };
+        return quote! {
+            impl ::guthi::StreamFunction for #name {
+                type Arguments = #arguments;
+                type Item = #item;
+                const NAME: &'static str = #wire_name;
+            }
+        };
+    }
+    let output = output_type(function);
     let once = options.once;
     quote! {
         impl ::guthi::Function for #name {
@@ -64,8 +75,21 @@ fn definition(function: &Function, options: &Options) -> TokenStream {
     let name = &function.name;
     let run = run(function);
     let about = about(function, options);
-    let body = body(function, options);
     let check = check(function);
+    if let Outcome::Stream(_) = &function.result {
+        let once = options.once;
+        return quote! {
+            #check
+            #run
+
+            ::guthi::__private::inventory::submit! {
+                ::guthi::__private::Definition::streaming::<#name>(#about, #once, |context, input| {
+                    ::guthi::__private::invoke_stream::<#name, _, _>(context, input, __guthi_run)
+                })
+            }
+        };
+    }
+    let body = body(function, options);
     quote! {
         #check
         #run
@@ -101,8 +125,12 @@ fn run(function: &Function) -> TokenStream {
     } else {
         (None, quote!(&::guthi::Context), None)
     };
-    let outcome = outcome(function, quote!(#name(#(#parameters),*) #wait));
+    let call = quote!(#name(#(#parameters),*) #wait);
     let pattern = tuple(&arguments, Span::call_site());
+    if let Outcome::Stream(streamed) = &function.result {
+        return run_stream(name, &context, &pattern, call, streamed);
+    }
+    let outcome = outcome(function, call);
     quote! {
         #asyncness fn __guthi_run(
             #[allow(unused_variables)] #context: #context_type,
@@ -113,12 +141,46 @@ fn run(function: &Function) -> TokenStream {
     }
 }
 
+/// The same for a function that streams its results: they are given as they come.
+fn run_stream(
+    name: &Ident,
+    context: &Ident,
+    pattern: &TokenStream,
+    call: TokenStream,
+    Streamed { kind, item, is_fallible, begins_fallibly }: &Streamed,
+) -> TokenStream {
+    let call = if *begins_fallibly {
+        quote_spanned!(kind.span()=> ::guthi::__private::IntoOutcome::into_outcome(#call)?)
+    } else {
+        call
+    };
+    let given = if *is_fallible {
+        quote_spanned!(item.span()=> <#item as ::guthi::__private::IntoOutcome>::into_outcome)
+    } else {
+        quote!(::core::result::Result::Ok)
+    };
+    quote! {
+        async fn __guthi_run(
+            #[allow(unused_variables)] #context: ::guthi::Context,
+            #pattern: <#name as ::guthi::StreamFunction>::Arguments,
+        ) -> ::core::result::Result<
+            impl ::guthi::__private::Stream<
+                Item = ::core::result::Result<<#name as ::guthi::StreamFunction>::Item, ::guthi::Failure>,
+            > + ::core::marker::Send + 'static,
+            ::guthi::Failure,
+        > {
+            ::core::result::Result::Ok(::guthi::__private::StreamExt::map(#call, #given))
+        }
+    }
+}
+
 /// The context as the function wants it.
 fn passed_context(function: &Function) -> Option<TokenStream> {
     let wanted = function.context.as_ref()?;
     // Placed where the type is written: a `Context` that is not ours is reported there.
     let context = context_name(wanted.span);
-    Some(match (function.is_async, wanted.borrowed) {
+    let is_owned = function.is_async || matches!(function.result, Outcome::Stream(_));
+    Some(match (is_owned, wanted.borrowed) {
         (true, true) => quote_spanned!(wanted.span=> &#context),
         (true, false) | (false, true) => context.to_token_stream(),
         (false, false) => quote_spanned!(wanted.span=> <::guthi::Context as ::core::clone::Clone>::clone(#context)),
@@ -136,6 +198,7 @@ fn outcome(function: &Function, call: TokenStream) -> TokenStream {
         Outcome::Fallible(kind) => quote_spanned! {kind.span()=>
             <#kind as ::guthi::__private::IntoOutcome>::into_outcome(#call)
         },
+        Outcome::Stream(_) => unreachable!("what streams has an adapter of its own"),
     }
 }
 
@@ -147,7 +210,7 @@ fn about(function: &Function, options: &Options) -> TokenStream {
     });
     let output = match &function.result {
         Outcome::Nothing => "()".into(),
-        Outcome::Value(kind) | Outcome::Fallible(kind) => type_text(kind),
+        Outcome::Value(kind) | Outcome::Fallible(kind) | Outcome::Stream(Streamed { kind, .. }) => type_text(kind),
     };
     let concurrency = match options.concurrency {
         Some((limit, _)) => {
@@ -194,11 +257,14 @@ fn output_type(function: &Function) -> TokenStream {
     match &function.result {
         Outcome::Nothing => quote!(()),
         Outcome::Value(kind) => kind.to_token_stream(),
-        // An alias such as `anyhow::Result<T>` hides its error, so the compiler takes it apart.
-        Outcome::Fallible(kind) => quote_spanned! {kind.span()=>
-            <#kind as ::guthi::__private::IntoOutcome>::Output
-        },
+        Outcome::Fallible(kind) => success(kind),
+        Outcome::Stream(_) => unreachable!("what streams has a trait of its own"),
     }
+}
+
+/// An alias such as `anyhow::Result<T>` hides its error, so the compiler takes it apart.
+fn success(kind: &Type) -> TokenStream {
+    quote_spanned!(kind.span()=> <#kind as ::guthi::__private::IntoOutcome>::Output)
 }
 
 fn tuple<T: ToTokens>(parts: &[T], place: Span) -> TokenStream {

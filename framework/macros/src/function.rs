@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
-    Attribute, Error, FnArg, Ident, Pat, PatType, PathArguments, Result, ReturnType, Safety, Signature, Token, Type,
-    Visibility,
+    Attribute, Error, FnArg, GenericArgument, Ident, Pat, PatType, PathArguments, Result, ReturnType, Safety,
+    Signature, Token, Type, TypeParamBound, Visibility,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
     spanned::Spanned,
@@ -49,6 +49,19 @@ pub(crate) enum Outcome {
     Value(Type),
     /// A type called `Result`, whose error goes to the caller as text.
     Fallible(Type),
+    /// `impl Stream<Item = ..>`.
+    Stream(Streamed),
+}
+
+/// What a stream gives.
+pub(crate) struct Streamed {
+    /// The whole return type.
+    pub(crate) kind: Type,
+    /// One of its results, perhaps a type called `Result`.
+    pub(crate) item: Type,
+    pub(crate) is_fallible: bool,
+    /// It stands in a type called `Result` itself.
+    pub(crate) begins_fallibly: bool,
 }
 
 impl Parse for Function {
@@ -75,6 +88,13 @@ impl Function {
         if context.is_some() {
             parameters.remove(0);
         }
+        let result = Outcome::new(signature.output)?;
+        if let (Outcome::Stream(_), Some(context)) = (&result, context.as_ref().filter(|context| context.borrowed)) {
+            return Err(Error::new(
+                context.span,
+                "the stream outlives the function that returns it: take the context by value, `ctx: Context`",
+            ));
+        }
         Ok(Self {
             attributes,
             visibility,
@@ -83,7 +103,7 @@ impl Function {
             context,
             arguments: arguments(parameters)?,
             parentheses: signature.paren_token.span.join(),
-            result: Outcome::new(signature.output)?,
+            result,
         })
     }
 }
@@ -110,7 +130,14 @@ impl Outcome {
         let ReturnType::Type(_, kind) = output else {
             return Ok(Self::Nothing);
         };
-        if let Some(success) = success_of_result(&kind) {
+        let success = success_of_result(&kind);
+        if let Some(item) = item_of_stream(success.flatten().unwrap_or(&kind))? {
+            let success_of_item = success_of_result(&item);
+            let is_fallible = success_of_item.is_some();
+            success_of_item.unwrap_or(Some(&item)).map_or(Ok(()), ownership::check_result)?;
+            return Ok(Self::Stream(Streamed { begins_fallibly: success.is_some(), is_fallible, item, kind: *kind }));
+        }
+        if let Some(success) = success {
             success.map_or(Ok(()), ownership::check_result)?;
             return Ok(Self::Fallible(*kind));
         }
@@ -226,9 +253,31 @@ fn success_of_result(kind: &Type) -> Option<Option<&Type>> {
         return Some(None);
     };
     Some(arguments.args.iter().find_map(|argument| match argument {
-        syn::GenericArgument::Type(success) => Some(success),
+        GenericArgument::Type(success) => Some(success),
         _ => None,
     }))
+}
+
+/// For `impl Stream<Item = T>`: the `T`.
+fn item_of_stream(kind: &Type) -> Result<Option<Type>> {
+    let Type::ImplTrait(promise) = peeled(kind) else { return Ok(None) };
+    let Some(stream) = promise.bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().filter(|segment| segment.ident == "Stream"),
+        _ => None,
+    }) else {
+        return Ok(None);
+    };
+    let PathArguments::AngleBracketed(arguments) = &stream.arguments else {
+        return Err(Error::new_spanned(stream, "the other nodes need to know what streams: `impl Stream<Item = ..>`"));
+    };
+    let item = arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(item) if item.ident == "Item" => Some(item.ty.clone()),
+        _ => None,
+    });
+    match item {
+        Some(item) => Ok(Some(item)),
+        None => Err(Error::new_spanned(stream, "the other nodes need to know what streams: `impl Stream<Item = ..>`")),
+    }
 }
 
 fn last_segment(kind: &Type) -> Option<&syn::PathSegment> {

@@ -7,7 +7,7 @@ use syn::{
     parse::{Parse, ParseStream},
 };
 
-use crate::function::Function;
+use crate::function::{Function, Outcome};
 
 /// The options of one function.
 #[derive(Default)]
@@ -28,6 +28,12 @@ impl Options {
         let Some(inline) = self.inline else {
             return Ok(());
         };
+        if matches!(function.result, Outcome::Stream(_)) {
+            return Err(Error::new(
+                inline,
+                "a function that streams its results cannot be `inline`: it runs on, so leave `inline` out",
+            ));
+        }
         if function.is_async {
             return Err(Error::new(
                 inline,

@@ -92,7 +92,9 @@ fn impl_hint(promise: &TypeImplTrait, role: Role) -> &'static str {
         _ => false,
     });
     match role {
-        Role::Result if is_stream => "streamed results are not supported yet: return a `Vec`",
+        Role::Result if is_stream => {
+            "a stream is all that a function returns: `impl Stream<Item = ..>`, perhaps within a `Result`"
+        }
         Role::Result => "the other nodes need to know the type: write its name",
         Role::Argument => "the other nodes need to know the type: write its name, `impl Trait` has none",
     }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     BuildError, Quorum,
-    calls::{channel::Doors, executor::Executor, router::Router},
+    calls::{channel::Doors, executor::Executor, router::Router, streams},
     network::{
         self, StartError,
         address::{self, Address},
@@ -297,11 +297,13 @@ impl Builder {
 
         let workers = self.workers.unwrap_or_else(|| self.world.workers()).max(1);
         let pool = self.world.pool(workers)?;
+        let doors = Doors::new();
         let executor = Executor::new(id, functions, self.states.clone(), pool, workers, self.calls_max)?;
+        streams::serve(&executor, &doors);
         service::offer(&executor, self.logs.clone(), self.world.monitor());
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
-        let (doors, roster) = (Doors::new(), Arc::new(Roster::default()));
+        let roster = Arc::new(Roster::default());
         let life = Arc::new(ArcSwap::from_pointee(Life::new(self.world.clock())));
         let (mutexes, variables) = (Mutexes::new(life.clone()), Variables::new(life));
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);

@@ -211,7 +211,7 @@ impl IntoFuture for NamedCall {
     }
 }
 
-fn order<'a>(
+pub(super) fn order<'a>(
     name: &'a str,
     types: Arc<Types>,
     format: Format,

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::builder::check;
 use crate::{
-    BuildError, Function,
+    BuildError, Function, StreamFunction,
     calls::function::{Definition, Registered},
 };
 
@@ -28,10 +28,20 @@ impl Functions {
 
     /// These and one more, which must be marked in this program.
     #[must_use]
-    pub fn with<F: Function>(mut self) -> Self {
-        match inventory::iter::<Definition>().find(|definition| definition.is::<F>()) {
+    pub fn with<F: Function>(self) -> Self {
+        self.with_name(F::NAME)
+    }
+
+    /// These and one more that streams its results, which must be marked in this program.
+    #[must_use]
+    pub fn with_stream<F: StreamFunction>(self) -> Self {
+        self.with_name(F::NAME)
+    }
+
+    fn with_name(mut self, name: &'static str) -> Self {
+        match inventory::iter::<Definition>().find(|definition| definition.name == name) {
             Some(definition) => self.definitions.push(definition),
-            None => self.missing.push(F::NAME),
+            None => self.missing.push(name),
         }
         self
     }

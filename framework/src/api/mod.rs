@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod call_stream;
 pub(crate) mod change;
 pub(crate) mod channel;
 pub(crate) mod context;

@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     builder::Builder,
     call::{Call, NamedCall},
+    call_stream::CallStream,
     change::{self, Changes},
     event::{Events, Subscription},
     local::Control,
@@ -30,7 +31,8 @@ use super::{
     variables::{self, AskVariables, VariableInfo, VariableQuery},
 };
 use crate::{
-    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, Travels, WatchError, WriteError,
+    CallError, Context, Event, Function, JoinError, LeaveError, RegisterError, StreamFunction, Travels, WatchError,
+    WriteError,
     calls::{channel::Doors, executor::RESERVED, router::Router, signature},
     network::{address::Address, ticket::Ticket},
     runtime::{
@@ -400,6 +402,27 @@ impl Node {
     /// ```
     pub fn call<F: Function>(&self, arguments: F::Arguments) -> Call<F> {
         Call::new(self.clone(), arguments)
+    }
+
+    /// Calls a function that returns a stream, and gives its results as they arrive, in order.
+    ///
+    /// ```no_run
+    /// # use guthi::prelude::*;
+    /// use futures::{Stream, stream};
+    ///
+    /// #[guthi::function]
+    /// fn squares(up_to: u64) -> impl Stream<Item = u64> {
+    ///     stream::iter((0..up_to).map(|n| n * n))
+    /// }
+    /// # async fn example(node: Node) -> guthi::Result<()> {
+    /// let mut squares = node.call_stream::<squares>(1000);
+    /// while let Some(square) = squares.next().await {
+    ///     println!("{}", square?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn call_stream<F: StreamFunction>(&self, arguments: F::Arguments) -> CallStream<F> {
+        CallStream::new(self.clone(), arguments)
     }
 
     /// Calls a function by name, with JSON: `null` for no argument, the value for one, an array for more.

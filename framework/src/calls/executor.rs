@@ -180,12 +180,7 @@ impl Executor {
         if self.leaving.load(Ordering::Relaxed) {
             return self.refuse(request, Refusal::Cancelled { started: false });
         }
-        if self.accepted.fetch_add(1, Ordering::Relaxed) >= self.accepted_max {
-            self.accepted.fetch_sub(1, Ordering::Relaxed);
-            return self.refuse(request, Refusal::Overloaded);
-        }
-        let Some(entered) = request.function.enter() else {
-            self.accepted.fetch_sub(1, Ordering::Relaxed);
+        let Some(entered) = self.enter(&request.function) else {
             return self.refuse(request, Refusal::Overloaded);
         };
         let executor = self.clone();
@@ -193,6 +188,31 @@ impl Executor {
             Run::Inline(_) | Run::Plain(_) => self.pool.run(move || executor.compute(request, entered)),
             Run::Async(_) => drop(self.runtime.spawn(async move { executor.drive(request, entered).await })),
         }
+    }
+
+    /// Counts one more run; `None` if as many run as may, of that function or of all.
+    fn enter(&self, function: &Arc<Registered>) -> Option<Entered> {
+        if self.accepted.fetch_add(1, Ordering::Relaxed) < self.accepted_max
+            && let Some(entered) = function.enter()
+        {
+            return Some(entered);
+        }
+        self.accepted.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Accepts a run that goes on for as long as somebody wants it, or says why not.
+    pub(super) fn accept(self: &Arc<Self>, function: &Arc<Registered>) -> Result<Accepted, Refusal> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(Refusal::Cancelled { started: false });
+        }
+        let entered = self.enter(function).ok_or(Refusal::Overloaded)?;
+        Ok(Accepted { executor: self.clone(), _entered: entered })
+    }
+
+    /// Resolves when what still runs is to be answered without its result.
+    pub(super) async fn given_up(&self) {
+        self.given_up.cancelled().await;
     }
 
     fn refuse(&self, request: Request, refusal: Refusal) {
@@ -446,6 +466,18 @@ impl Executor {
     }
 }
 
+/// A run that was accepted; ends when it is dropped.
+pub(super) struct Accepted {
+    executor: Arc<Executor>,
+    _entered: Entered,
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        self.executor.accepted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn guarded(run: impl FnOnce() -> Result<(), Stop>) -> Result<(), Refusal> {
     match panic::catch(run) {
         Ok(result) => result.map_err(|Stop(refusal)| refusal),
@@ -453,6 +485,6 @@ fn guarded(run: impl FnOnce() -> Result<(), Stop>) -> Result<(), Refusal> {
     }
 }
 
-fn panicked(panic::Panic { message, location }: panic::Panic) -> Refusal {
+pub(super) fn panicked(panic::Panic { message, location }: panic::Panic) -> Refusal {
     Refusal::Panicked { message, location }
 }

@@ -2,17 +2,22 @@
 
 use std::{
     any::type_name,
-    future::Future,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{self, Poll},
 };
 
-use futures::future::BoxFuture;
+use futures::{Stream, TryFutureExt, future::BoxFuture};
 use guthi_core::{
     protocol::packet::FunctionEntry,
-    wire::codec::{self, DecodeError, EncodeError},
+    wire::{
+        codec::{self, DecodeError, EncodeError},
+        limits::PAYLOAD_BYTES_MAX,
+    },
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
@@ -29,7 +34,8 @@ use crate::{BuildError, Context};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that nodes can call",
     label = "not marked with `#[guthi::function]`",
-    note = "write `#[guthi::function]` before the function and use its name as the type"
+    note = "write `#[guthi::function]` before the function and use its name as the type",
+    note = "a function that returns a stream is called with `call_stream`"
 )]
 pub trait Function: 'static {
     /// `()` for no argument, the type itself for one, a tuple for more.
@@ -40,6 +46,23 @@ pub trait Function: 'static {
     const NAME: &'static str;
     /// It must not be retried after an unknown outcome.
     const ONCE: bool;
+}
+
+/// A function that streams its results, and can be called on any node.
+///
+/// `#[guthi::function]` implements this for a type of the function's name where it returns `impl Stream<Item = T>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function that streams its results",
+    label = "not a function with `#[guthi::function]` that returns `impl Stream<Item = ..>`",
+    note = "what returns one result is called with `call`"
+)]
+pub trait StreamFunction: 'static {
+    /// `()` for no argument, the type itself for one, a tuple for more.
+    type Arguments: Travels;
+    /// One of its results; of a `Result<T, E>` the `T`.
+    type Item: Travels;
+    /// Its name on the network, at most 255 bytes.
+    const NAME: &'static str;
 }
 
 /// What can be sent to another node: owned data that serde can write and read.
@@ -176,8 +199,10 @@ impl Definition {
         Self { name: F::NAME, once: F::ONCE, about, body, shapes: shapes::<F> }
     }
 
-    pub(crate) fn is<F: Function>(&self) -> bool {
-        self.name == F::NAME
+    /// The same for a function that streams its results.
+    #[must_use]
+    pub const fn streaming<F: StreamFunction>(about: About, once: bool, body: StreamBody) -> Self {
+        Self { name: F::NAME, once, about, body: Body::Stream(body), shapes: stream_shapes::<F> }
     }
 
     /// The function as a node keeps it, with its signature traced.
@@ -187,21 +212,23 @@ impl Definition {
             type_name: unsupported.type_name,
             hint: unsupported.hint,
         })?;
-        let entry = FunctionEntry {
-            signature: Signature::of_function(&arguments, &output).0,
-            shape: format!("{arguments} -> {output}"),
-            docs: self.about.docs.to_owned(),
-            once: self.once,
+        let streams = if let Body::Stream(body) = self.body { Some(body) } else { None };
+        let (signature, shape) = match streams {
+            None => described(&arguments, &output),
+            Some(_) => stream_described(&arguments, &output),
         };
+        let entry = FunctionEntry { signature, shape, docs: self.about.docs.to_owned(), once: self.once };
         let body = match self.body {
             Body::Inline(body) => Run::Inline(body),
             Body::Plain(body) => Run::Plain(body),
             Body::Async(body) => Run::Async(Arc::new(body)),
+            Body::Stream(body) => Run::Async(Arc::new(move |context, input| collected(body, context, input))),
         };
         Ok(Registered {
             name: self.name.to_owned(),
             entry,
             run: body,
+            streams,
             running: AtomicUsize::new(0),
             concurrency: self.about.concurrency,
         })
@@ -211,7 +238,25 @@ impl Definition {
 /// The signature of a function's types.
 pub(crate) fn signature<F: Function>() -> Result<(u64, String), Unsupported> {
     let (arguments, output) = shapes::<F>()?;
-    Ok((Signature::of_function(&arguments, &output).0, format!("{arguments} -> {output}")))
+    Ok(described(&arguments, &output))
+}
+
+/// The same of one that streams its results.
+pub(crate) fn stream_signature<F: StreamFunction>() -> Result<(u64, String), Unsupported> {
+    let (arguments, item) = stream_shapes::<F>()?;
+    Ok(stream_described(&arguments, &item))
+}
+
+fn described(arguments: &Shape, output: &Shape) -> (u64, String) {
+    (Signature::of_function(arguments, output).0, format!("{arguments} -> {output}"))
+}
+
+fn stream_described(arguments: &Shape, item: &Shape) -> (u64, String) {
+    (Signature::of_stream(arguments, item).0, format!("{arguments} -> stream of {item}"))
+}
+
+fn stream_shapes<F: StreamFunction>() -> Result<(Shape, Shape), Unsupported> {
+    Ok((F::Arguments::outline().0?, F::Item::outline().0?))
 }
 
 fn shapes<F: Function>() -> Result<(Shape, Shape), Unsupported> {
@@ -245,6 +290,35 @@ pub enum Body {
     Plain(PlainBody),
     /// On the runtime that started the node.
     Async(AsyncBody),
+    /// The same, for results that are streamed.
+    Stream(StreamBody),
+}
+
+/// How a function begins that streams its results.
+pub(crate) type StreamBody = fn(Context, Input<'_>) -> Result<Box<dyn Items>, Stop>;
+
+/// The results of a function, one after the other.
+pub trait Items: Send {
+    /// Appends the next one, encoded.
+    fn poll_next(&mut self, cx: &mut task::Context<'_>, output: &mut Vec<u8>) -> Poll<Option<Result<(), Stop>>>;
+}
+
+impl std::fmt::Debug for dyn Items {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Items")
+    }
+}
+
+struct Encoding<S> {
+    format: Format,
+    values: Pin<Box<S>>,
+}
+
+impl<T: Travels, S: Stream<Item = Result<T, Failure>> + Send> Items for Encoding<S> {
+    fn poll_next(&mut self, cx: &mut task::Context<'_>, output: &mut Vec<u8>) -> Poll<Option<Result<(), Stop>>> {
+        let next = std::task::ready!(self.values.as_mut().poll_next(cx));
+        Poll::Ready(next.map(|value| encode(self.format, &value?, output)))
+    }
 }
 
 /// Encoded arguments.
@@ -361,12 +435,55 @@ where
     }
 }
 
+/// Decodes the arguments, and begins to run: the body of a function that streams its results.
+///
+/// # Errors
+/// [`Stop`] if the arguments do not fit.
+pub fn invoke_stream<F: StreamFunction, R, S>(
+    context: Context,
+    input: Input<'_>,
+    run: impl FnOnce(Context, F::Arguments) -> R,
+) -> Result<Box<dyn Items>, Stop>
+where
+    R: Future<Output = Result<S, Failure>> + Send + 'static,
+    S: Stream<Item = Result<F::Item, Failure>> + Send + 'static,
+{
+    let values = run(context, input.decode()?).try_flatten_stream();
+    Ok(Box::new(Encoding { format: input.format, values: Box::pin(values) }))
+}
+
+/// All results of such a function as one JSON array, for whoever calls it by name.
+fn collected(body: StreamBody, context: Context, input: Input<'_>) -> BoxFuture<'static, Result<Vec<u8>, Stop>> {
+    let format = input.format;
+    let items = body(context, input);
+    Box::pin(async move {
+        if format != Format::Json {
+            let message = "its results are streamed: call it with `call_stream`".to_owned();
+            return Err(Stop(Refusal::InvalidArguments { message }));
+        }
+        let (mut items, mut output) = (items?, vec![b'[']);
+        while let Some(item) = poll_fn(|cx| items.poll_next(cx, &mut output)).await {
+            item?;
+            output.push(b',');
+            if output.len() > PAYLOAD_BYTES_MAX {
+                let (bytes, limit) = (output.len() as u64, PAYLOAD_BYTES_MAX as u64);
+                return Err(Stop(Refusal::ResultTooLarge { bytes, limit }));
+            }
+        }
+        output.pop_if(|last| *last == b',');
+        output.push(b']');
+        Ok(output)
+    })
+}
+
 /// A function as a node keeps it.
 #[derive(Debug)]
 pub(crate) struct Registered {
     pub(crate) name: String,
     pub(crate) entry: FunctionEntry,
+    /// Where its results are streamed, this collects them.
     pub(crate) run: Run,
+    pub(crate) streams: Option<StreamBody>,
     running: AtomicUsize,
     concurrency: Option<usize>,
 }
@@ -395,7 +512,8 @@ impl Registered {
     /// A function that is made at run time.
     pub(crate) fn dynamic(name: &str, signature: u64, shape: String, body: Arc<DynamicBody>) -> Self {
         let entry = FunctionEntry { signature, shape, docs: String::new(), once: false };
-        Self { name: name.to_owned(), entry, run: Run::Async(body), running: AtomicUsize::new(0), concurrency: None }
+        let (run, running) = (Run::Async(body), AtomicUsize::new(0));
+        Self { name: name.to_owned(), entry, run, streams: None, running, concurrency: None }
     }
 
     /// Counts one more run; `None` if as many run as may.

@@ -655,7 +655,7 @@ impl Lane {
 /// What a number on this lane stands for, and the function if there is one.
 type Bound = (Named, Option<Arc<Registered>>);
 
-fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Registered>, Refusal> {
+pub(super) fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Registered>, Refusal> {
     let function = found.ok_or(Refusal::NoSuchFunction)?;
     let (here, theirs) = (function.entry.signature, named.signature);
     if here != theirs && here != 0 && theirs != 0 {
@@ -665,7 +665,7 @@ fn fitting(named: &Named, found: Option<Arc<Registered>>) -> Result<Arc<Register
 }
 
 /// Milliseconds until the deadline, at least one; zero without a deadline.
-fn remaining_ms(deadline: Option<Instant>) -> u32 {
+pub(super) fn remaining_ms(deadline: Option<Instant>) -> u32 {
     deadline.map_or(0, |deadline| {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis();
         u32::try_from(left).unwrap_or(u32::MAX).max(1)

@@ -237,6 +237,16 @@ impl Batch {
         })
     }
 
+    /// The first entry, and how many bytes it takes; `None` if it is not all there yet. A length beyond `limit` is refused as
+    /// soon as it is read.
+    pub(crate) fn first(bytes: &[u8], limit: usize) -> Result<Option<(u8, &[u8], usize)>, String> {
+        let length = bytes.get(1..Self::HEAD_BYTES).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+        if let Some(length) = length.filter(|length| *length as usize > limit) {
+            return Err(format!("an entry of {length} bytes, and at most {limit} are allowed"));
+        }
+        Ok(Self::split(bytes).map(|(tag, content, rest)| (tag, content, bytes.len() - rest.len())))
+    }
+
     fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         let (head, rest) = bytes.split_first_chunk::<{ Self::HEAD_BYTES }>()?;
         let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;

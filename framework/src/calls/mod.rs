@@ -24,6 +24,7 @@ pub(crate) mod router;
 pub(crate) mod signature;
 pub(crate) mod spare;
 pub(crate) mod spin;
+pub(crate) mod streams;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod turns;
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     executor::{Executor, Origin, Request, Sink, Ticket},
-    function::{self, Function, Input, Run},
+    function::{self, Function, Input, Run, StreamFunction},
     lane::{Lane, Target},
     message::{Answer, Format, Refusal, flags},
     meters::Meter,
@@ -84,7 +84,7 @@ impl Order<'_> {
     }
 
     /// What its call frame says of it.
-    fn flags(&self) -> u16 {
+    pub(super) fn flags(&self) -> u16 {
         let progress = if self.listener.is_some() { flags::PROGRESS } else { 0 };
         let traced = if self.trace.is_some() { flags::TRACED } else { 0 };
         self.format.flag() | progress | traced
@@ -133,14 +133,34 @@ impl Router {
     }
 
     pub(crate) fn types<F: Function>(&self) -> Result<Arc<Types>, Unsupported> {
-        if let Some(types) = self.types.get(&TypeId::of::<F>()) {
+        self.traced(TypeId::of::<F>(), F::NAME, function::signature::<F>)
+    }
+
+    pub(crate) fn stream_types<F: StreamFunction>(&self) -> Result<Arc<Types>, Unsupported> {
+        self.traced(TypeId::of::<F>(), F::NAME, function::stream_signature::<F>)
+    }
+
+    fn traced(
+        &self,
+        function: TypeId,
+        name: &str,
+        trace: impl FnOnce() -> Result<(u64, String), Unsupported>,
+    ) -> Result<Arc<Types>, Unsupported> {
+        if let Some(types) = self.types.get(&function) {
             return Ok(types.clone());
         }
-        let (signature, shape) = function::signature::<F>()?;
-        let meter = Some(self.executor.meters().of(F::NAME));
+        let (signature, shape) = trace()?;
+        let meter = Some(self.executor.meters().of(name));
         let types = Arc::new(Types { signature, shape, meter });
-        self.types.insert(TypeId::of::<F>(), types.clone());
+        self.types.insert(function, types.clone());
         Ok(types)
+    }
+
+    /// A call whose results were streamed has ended.
+    pub(crate) fn note(&self, types: &Types, took: Duration, succeeded: bool) {
+        if let Some(meter) = &types.meter {
+            meter.note(took, succeeded);
+        }
     }
 
     /// Runs a call to its end, and counts it; the node is the one that ran it.
@@ -173,17 +193,9 @@ impl Router {
             let (bytes, limit) = (order.payload.len() as u64, PAYLOAD_BYTES_MAX as u64);
             return Err(CallError::TooLarge { function: function(), bytes, limit, result: false });
         }
-        let mut refused = Vec::new();
-        let mut last = None;
-        let mut attempts = order.attempts.max(1);
+        let mut tries = Tries::new(order.attempts);
         loop {
-            let Some(worker) = self.choose(order, &refused)? else {
-                return Err(last.unwrap_or_else(|| CallError::NoNodeHasIt { function: function() }));
-            };
-            let node = worker.node(&self.executor);
-            if order.deadline.is_some_and(|deadline| deadline <= started) {
-                return Err(last.unwrap_or_else(|| CallError::Deadline { function: function(), started: false }));
-            }
+            let (worker, node) = self.next(order, &mut tries, started)?;
             let answer = self.run(&worker, order, 0, order.payload, None).await;
             let error = match answer {
                 Answer::Value(bytes) => {
@@ -198,27 +210,28 @@ impl Router {
                 Answer::Unsent => CallError::NotLinked { function: function(), node },
                 Answer::Lost(reason) => CallError::PeerLost { function: function(), node, reason },
             };
-            match error.outcome() {
-                Outcome::NotApplied
-                    if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) =>
-                {
-                    refused.push(node);
-                }
-                Outcome::Unknown if attempts > 1 && matches!(error, CallError::PeerLost { .. }) => {
-                    attempts -= 1;
-                    refused.push(node);
-                }
-                _ => return Err(error),
-            }
-            if order.on.is_some() {
-                return Err(error);
-            }
-            // What may have had an effect is the truth to tell, even if the next candidate certainly had none.
-            if !matches!(&last, Some(before) if CallError::outcome(before) == Outcome::Unknown) {
-                last = Some(error);
-            }
+            tries.failed(order, node, error)?;
             started = Instant::now();
         }
+    }
+
+    /// The node for the next try.
+    pub(super) fn next(
+        &self,
+        order: &Order<'_>,
+        tries: &mut Tries,
+        now: Instant,
+    ) -> Result<(Worker, NodeId), CallError> {
+        let function = || order.name.to_string();
+        let Some(worker) = self.choose(order, &tries.refused)? else {
+            return Err(tries.last.take().unwrap_or_else(|| CallError::NoNodeHasIt { function: function() }));
+        };
+        if order.deadline.is_some_and(|deadline| deadline <= now) {
+            let late = || CallError::Deadline { function: function(), started: false };
+            return Err(tries.last.take().unwrap_or_else(late));
+        }
+        let node = worker.node(&self.executor);
+        Ok((worker, node))
     }
 
     /// Sends a payload to a worker and waits for the answer, until the deadline.
@@ -396,7 +409,42 @@ impl Router {
     }
 }
 
-struct CancelOnDrop(Arc<Ticket>);
+/// The tries of one call so far.
+#[derive(Debug)]
+pub(super) struct Tries {
+    refused: Vec<NodeId>,
+    last: Option<CallError>,
+    /// How many there may be that may have had an effect.
+    attempts: u32,
+}
+
+impl Tries {
+    pub(super) fn new(attempts: u32) -> Self {
+        Self { refused: Vec::new(), last: None, attempts: attempts.max(1) }
+    }
+
+    /// Notes how one has failed; that is the end if there may be no other.
+    pub(super) fn failed(&mut self, order: &Order<'_>, node: NodeId, error: CallError) -> Result<(), CallError> {
+        match error.outcome() {
+            Outcome::NotApplied
+                if !matches!(error, CallError::InvalidArguments { .. } | CallError::Deadline { .. }) => {}
+            Outcome::Unknown if self.attempts > 1 && matches!(error, CallError::PeerLost { .. }) => self.attempts -= 1,
+            _ => return Err(error),
+        }
+        if order.on.is_some() {
+            return Err(error);
+        }
+        self.refused.push(node);
+        // What may have had an effect is the truth to tell, even if the next candidate certainly had none.
+        if !matches!(&self.last, Some(before) if CallError::outcome(before) == Outcome::Unknown) {
+            self.last = Some(error);
+        }
+        Ok(())
+    }
+}
+
+/// Cancels a run that nobody waits for any more.
+pub(super) struct CancelOnDrop(pub(super) Arc<Ticket>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

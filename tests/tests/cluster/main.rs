@@ -11,6 +11,7 @@ mod mutexes;
 mod outcomes;
 mod progress;
 mod same_again;
+mod streams;
 mod telling;
 mod traces;
 mod variables;

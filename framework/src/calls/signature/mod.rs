@@ -170,6 +170,11 @@ impl Signature {
         Self::of("function", &[arguments, output])
     }
 
+    /// The signature of a function that streams its results.
+    pub(crate) fn of_stream(arguments: &Shape, item: &Shape) -> Self {
+        Self::of("stream", &[arguments, item])
+    }
+
     fn of(purpose: &str, shapes: &[&Shape]) -> Self {
         let text = canonical::text(purpose, shapes);
         let mut head = [0; 8];

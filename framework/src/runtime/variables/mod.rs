@@ -26,12 +26,12 @@ use tokio::{
     time::Instant,
 };
 
-use self::{following::Subjects, watching::News};
 pub(crate) use self::{
     drive::ListedVariable,
     following::{Follower, News as FollowerNews},
     watching::Watcher,
 };
+use self::{following::Subjects, watching::News};
 use super::life::{Life, Lives};
 use crate::{
     api::{metrics::VariableMeters, variable_type::VariableType},
