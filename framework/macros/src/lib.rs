@@ -34,6 +34,8 @@ use crate::{function::Function, options::Options};
 /// who calls and until when.
 /// A return type called `Result` makes the function fallible: its error, which needs `Display`,
 /// reaches the caller as text.
+/// A return type `impl Stream<Item = T>` streams the results: they are read with
+/// `node.call_stream::<rows>(..)`.
 ///
 /// # Options
 ///

@@ -84,7 +84,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// What the function of a traced call runs in.
-    fn span(&self, function: &str) -> Span {
+    pub(super) fn span(&self, function: &str) -> Span {
         let Some(trace) = self.trace else { return Span::none() };
         tracing::info_span!("call", request = self.request, function, from = self.caller.short(), %trace)
     }
@@ -470,6 +470,13 @@ impl Executor {
 pub(super) struct Accepted {
     executor: Arc<Executor>,
     _entered: Entered,
+}
+
+impl Accepted {
+    /// What its function is told.
+    pub(super) fn context(&self, origin: Origin, ticket: Arc<Ticket>) -> Context {
+        Context::new(self.executor.clone(), origin, Some(ticket), None)
+    }
 }
 
 impl Drop for Accepted {

@@ -27,6 +27,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
 };
+use tracing::Instrument;
 
 use super::{
     channel::{Channel, Doors},
@@ -38,7 +39,7 @@ use super::{
     router::{CancelOnDrop, Order, Router, Tries, Worker, call_error},
     sleep_until,
 };
-use crate::{CallError, Context, OpenError, network::buffer::ReadBuffer};
+use crate::{CallError, OpenError, network::buffer::ReadBuffer};
 
 /// What the channels of such calls are of.
 const PROTOCOL: &str = "guthi.streams";
@@ -85,12 +86,9 @@ async fn answer(executor: &Arc<Executor>, mut channel: Channel) -> io::Result<()
     let input = Input { bytes: payload, format: Format::of(flags) };
     tokio::select! {
         biased;
-        done = run(executor, &named, origin, input, &mut writes) => done,
+        done = run(executor, &named, origin, input, &mut writes).instrument(origin.span(&named.name)) => done,
         // The caller says nothing more: whatever comes is its end.
-        _ = reads.read_u8() => {
-            executor.meters().answered(Err(&Refusal::Cancelled { started: true }));
-            Ok(())
-        }
+        _ = reads.read_u8() => Ok(()),
     }
 }
 
@@ -114,6 +112,7 @@ async fn run(
     input: Input<'_>,
     writes: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
+    let mut served = Served { executor, is_counted: false };
     let mut gathered = Gathered::default();
     let result = match begin(executor, named, origin, input) {
         Err(refusal) => Err(refusal),
@@ -128,12 +127,33 @@ async fn run(
             }
         }
     };
-    executor.meters().answered(result.as_ref().copied());
+    served.count(result.as_ref().copied());
     if let Err(refusal) = result {
         gathered.entries.push(|output| Batch::refuse(&refusal, output));
     }
     gathered.leave(writes).await?;
     writes.shutdown().await
+}
+
+/// Counts a call as cancelled if its caller is gone before its end.
+struct Served<'a> {
+    executor: &'a Executor,
+    is_counted: bool,
+}
+
+impl Served<'_> {
+    fn count(&mut self, result: Result<(), &Refusal>) {
+        self.executor.meters().answered(result);
+        self.is_counted = true;
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            self.count(Err(&Refusal::Cancelled { started: true }));
+        }
+    }
 }
 
 /// A function that gives results.
@@ -151,7 +171,7 @@ fn begin(executor: &Arc<Executor>, named: &Named, origin: Origin, input: Input<'
     };
     let accepted = executor.accept(&function)?;
     let ticket = Arc::new(Ticket::default());
-    let context = Context::new(executor.clone(), origin, Some(ticket.clone()), None);
+    let context = accepted.context(origin, ticket.clone());
     let items = panic::catch(|| body(context, input)).map_err(panicked)?.map_err(|Stop(refusal)| refusal)?;
     Ok(Running { items, _accepted: accepted, _hold: CancelOnDrop(ticket) })
 }

@@ -10,12 +10,12 @@ impl Stream for () {
 }
 
 #[guthi::function]
-fn streamed() -> impl Stream<Item = u8> {}
+fn streamed() -> Option<impl Stream<Item = u8>> {
+    None::<()>
+}
 
 #[guthi::function]
-fn streamed_or_not() -> Result<impl Stream<Item = u8>, String> {
-    Ok(())
-}
+fn streams_anything() -> impl Stream {}
 
 #[guthi::function]
 fn promised() -> impl Iterator<Item = u8> {

@@ -39,6 +39,7 @@ const IMPURE: &[Allowed] = &[
 const LIST: &[Allowed] = &[
     allow("framework/src/api/builder.rs", "getrandom", 1, "the identity of a node that was given none"),
     allow("framework/src/api/call.rs", "Instant::now", 1, "a duration becomes a deadline where the caller waits"),
+    allow("framework/src/api/call_stream.rs", "Instant::now", 1, "how long a call took whose results are streamed"),
     allow("framework/src/api/context.rs", "Instant::now", 1, "a function asks for its deadline"),
     allow("framework/src/api/key.rs", "getrandom", 1, "a key"),
     allow("framework/src/api/logs.rs", "SystemTime::now", 1, "when a line was logged, for people"),
@@ -51,6 +52,7 @@ const LIST: &[Allowed] = &[
     allow("framework/src/calls/progress.rs", "Instant::now", 1, "whether it is time to say how far a call is"),
     allow("framework/src/calls/router.rs", "Instant::now", 2, "how long a call took, and its last try"),
     allow("framework/src/calls/spin.rs", "Instant::now", 2, "how long a caller has looked"),
+    allow("framework/src/calls/streams.rs", "Instant::now", 2, "deadlines travel as the time that remains"),
     allow("framework/src/calls/turns.rs", "Instant::now", 2, "the real time that a function has taken, in tests"),
     allow("framework/src/network/admission.rs", "getrandom", 1, "the nonce of a handshake"),
     allow("framework/src/network/libp2p/mod.rs", "tokio::spawn", 1, "the task that owns the swarm"),

@@ -4,7 +4,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
-use guthi::{Context, Failure, Function};
+use futures::{Stream, stream};
+use guthi::{Context, Failure, Function, StreamFunction};
 
 /// An alias like those of anyhow and of most crates.
 type Result<T> = std::result::Result<T, Failure>;
@@ -75,6 +76,17 @@ async fn waits_with_reference(context: &Context) {
 async fn waits_for_nothing() {}
 
 #[guthi::function]
+fn streams(context: Context, count: u8) -> impl Stream<Item = u8> {
+    drop(context);
+    stream::iter(0..count)
+}
+
+#[guthi::function(name = "streams.later", once, concurrency = 2)]
+async fn streams_later() -> std::result::Result<impl Stream<Item = Result<(u8, String)>>, String> {
+    Ok(stream::iter([Ok((1, "one".into())), Err(Failure::new("no more"))]))
+}
+
+#[guthi::function]
 fn r#type(r#fn: u8) -> u8 {
     r#fn
 }
@@ -143,6 +155,8 @@ fn main() {
     arguments_of::<fma>((1.0, 2.0, 3.0));
     arguments_of::<double>(1);
     arguments_of::<nothing>(());
+    let _: <streams as StreamFunction>::Arguments = 7;
+    let _: Option<<streams_later as StreamFunction>::Item> = None::<(u8, String)>;
     let _: Option<<aliased as Function>::Output> = None::<BTreeMap<String, u8>>;
     let _: Option<<fallible as Function>::Output> = None::<u8>;
 
