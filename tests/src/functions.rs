@@ -395,6 +395,7 @@ pub fn stops_at(fatal: u64) -> impl Stream<Item = Result<u64, String>> {
 /// Fails before it gives anything.
 #[guthi::function]
 pub async fn fails_to_stream() -> Result<impl Stream<Item = u64>, String> {
+    tokio::task::yield_now().await;
     if std::hint::black_box(true) { Err("no stream".to_owned()) } else { Ok(stream::empty()) }
 }
 

@@ -49,8 +49,9 @@ fn description(function: &Function, options: &Options) -> TokenStream {
     let name = &function.name;
     let arguments = arguments_type(function);
     let wire_name = wire_name(function, options);
-    if let Outcome::Stream(Streamed { item, is_fallible, .. }) = &function.result {
-        let item = if *is_fallible { success(item) } else { item.to_token_stream() };
+    if let Outcome::Stream(streamed) = &function.result {
+        let item = &streamed.item;
+        let item = if streamed.is_fallible { success(item) } else { item.to_token_stream() };
         return quote! {
             impl ::guthi::StreamFunction for #name {
                 type Arguments = #arguments;
@@ -210,7 +211,8 @@ fn about(function: &Function, options: &Options) -> TokenStream {
     });
     let output = match &function.result {
         Outcome::Nothing => "()".into(),
-        Outcome::Value(kind) | Outcome::Fallible(kind) | Outcome::Stream(Streamed { kind, .. }) => type_text(kind),
+        Outcome::Value(kind) | Outcome::Fallible(kind) => type_text(kind),
+        Outcome::Stream(streamed) => type_text(&streamed.kind),
     };
     let concurrency = match options.concurrency {
         Some((limit, _)) => {

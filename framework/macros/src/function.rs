@@ -50,7 +50,7 @@ pub(crate) enum Outcome {
     /// A type called `Result`, whose error goes to the caller as text.
     Fallible(Type),
     /// `impl Stream<Item = ..>`.
-    Stream(Streamed),
+    Stream(Box<Streamed>),
 }
 
 /// What a stream gives.
@@ -135,7 +135,12 @@ impl Outcome {
             let success_of_item = success_of_result(&item);
             let is_fallible = success_of_item.is_some();
             success_of_item.unwrap_or(Some(&item)).map_or(Ok(()), ownership::check_result)?;
-            return Ok(Self::Stream(Streamed { begins_fallibly: success.is_some(), is_fallible, item, kind: *kind }));
+            return Ok(Self::Stream(Box::new(Streamed {
+                begins_fallibly: success.is_some(),
+                is_fallible,
+                item,
+                kind: *kind,
+            })));
         }
         if let Some(success) = success {
             success.map_or(Ok(()), ownership::check_result)?;

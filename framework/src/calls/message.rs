@@ -186,6 +186,9 @@ impl Answer {
     }
 }
 
+/// The tag of an entry, and its bytes.
+type Entry<'a> = (u8, &'a [u8]);
+
 /// Many payloads in one: for each a tag byte, a length and the bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Batch(pub(crate) Vec<u8>);
@@ -226,7 +229,7 @@ impl Batch {
     }
 
     /// The entries in `bytes`, or `None` where they do not fit.
-    pub(crate) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Option<(u8, &[u8])>> {
+    pub(crate) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
         std::iter::from_fn(move || {
             if bytes.is_empty() {
                 return None;
@@ -239,12 +242,12 @@ impl Batch {
 
     /// The first entry, and how many bytes it takes; `None` if it is not all there yet. A length beyond `limit` is refused as
     /// soon as it is read.
-    pub(crate) fn first(bytes: &[u8], limit: usize) -> Result<Option<(u8, &[u8], usize)>, String> {
+    pub(crate) fn first(bytes: &[u8], limit: usize) -> Result<Option<(Entry<'_>, usize)>, String> {
         let length = bytes.get(1..Self::HEAD_BYTES).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
         if let Some(length) = length.filter(|length| *length as usize > limit) {
             return Err(format!("an entry of {length} bytes, and at most {limit} are allowed"));
         }
-        Ok(Self::split(bytes).map(|(tag, content, rest)| (tag, content, bytes.len() - rest.len())))
+        Ok(Self::split(bytes).map(|(tag, content, rest)| ((tag, content), bytes.len() - rest.len())))
     }
 
     fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {

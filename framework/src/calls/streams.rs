@@ -261,7 +261,7 @@ impl Results {
     pub(crate) async fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> io::Result<Option<Result<T, Refusal>>> {
         loop {
             let first = Batch::first(self.buffer.unread(), PAYLOAD_BYTES_MAX).map_err(io::Error::other)?;
-            if let Some((tag, content, taken)) = first {
+            if let Some(((tag, content), taken)) = first {
                 let entry = match tag {
                     Batch::REFUSED => Err(codec::decode(content).map_err(io::Error::other)?),
                     Batch::VALUE => Ok(read(content)),
