@@ -341,7 +341,8 @@ async fn a_channel_that_nobody_reads_slows_neither_calls_nor_other_channels() {
     members(&a, 2).await;
     let mut incoming = b.accept(PROTOCOL).unwrap();
     let (mut here, mut there) = channel(&a, &b, &mut incoming).await;
-    (fill(&mut here), fill(&mut there));
+    fill(&mut here);
+    fill(&mut there);
     let (other, other_there) = channel(&a, &b, &mut incoming).await;
     let carried = async {
         let reading = tokio::spawn(read_pattern(other_there));
