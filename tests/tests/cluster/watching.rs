@@ -1,9 +1,9 @@
 //! Those who watch variables: what they are told, what they may miss, and what never.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt as _;
-use guthi::{Change, Changes, Node, Variable, testing::Cluster};
+use guthi::{Change, Changes, Node, Variable, WatchError, testing::Cluster};
 use guthi_tests::cluster::within;
 
 async fn number(node: &Node, name: &str) -> Variable<u64> {
@@ -143,4 +143,121 @@ async fn a_stream_ends_when_its_node_leaves() {
     assert!(within("the end", changes.next()).await.is_none());
     let mut late = number(cluster.node(1), "board").await.watch();
     assert_eq!(value(&mut late).await, (0, 0));
+}
+
+// Many at once.
+
+/// What a stream has told by the time that all is listed.
+async fn listed(changes: &mut Changes<u64>) -> BTreeMap<String, u64> {
+    let mut there = BTreeMap::new();
+    loop {
+        match next(changes).await {
+            Change::Set { name, value, .. } => assert_eq!(there.insert(name, value), None),
+            Change::Listed => return there,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn numbers(node: &Node, count: u64) -> Vec<Variable<u64>> {
+    let variables = (0..count).map(|it| async move {
+        let variable = number(node, &format!("board/{it}")).await;
+        variable.set(it).await.unwrap();
+        variable
+    });
+    futures::future::join_all(variables).await
+}
+
+#[tokio::test]
+async fn all_that_begin_alike_are_listed_and_then_told_as_they_change() {
+    let cluster = Cluster::new(3).await;
+    let variables = numbers(cluster.node(0), 50).await;
+    number(cluster.node(0), "bo").await.set(1).await.unwrap();
+    let mut streams = Vec::new();
+    for node in cluster.nodes() {
+        let mut changes = node.watch_prefix::<u64>("board/").unwrap();
+        let expected = (0..50).map(|it| (format!("board/{it}"), it)).collect();
+        assert_eq!(listed(&mut changes).await, expected);
+        streams.push(changes);
+    }
+    for (variable, number) in variables.iter().zip(1000..) {
+        let version = variable.set(number).await.unwrap();
+        for changes in &mut streams {
+            let expected = Change::Set { name: variable.name().into(), value: number, version, skipped: 0 };
+            assert_eq!(next(changes).await, expected);
+        }
+    }
+    variables[7].delete().await.unwrap();
+    for changes in &mut streams {
+        assert_eq!(next(changes).await, Change::Deleted { name: "board/7".into() });
+        assert_eq!(rest(changes).await, []);
+    }
+    let text = cluster.node(1).variable("board/text", String::new()).await.unwrap();
+    assert!(matches!(next(&mut streams[2]).await, Change::Unreadable { .. }), "{}", text.name());
+}
+
+#[tokio::test]
+async fn who_follows_slowly_gets_of_each_the_newest_and_slows_nobody() {
+    let cluster = Cluster::new(3).await;
+    let variables = numbers(cluster.node(0), 3).await;
+    let mut slow = cluster.node(2).watch_prefix::<u64>("board/").unwrap();
+    let mut quick = cluster.node(2).watch_prefix::<u64>("board/").unwrap();
+    assert_eq!((listed(&mut slow).await.len(), listed(&mut quick).await.len()), (3, 3));
+    for number in 1..=40 {
+        for variable in &variables {
+            variable.set(number).await.unwrap();
+            assert_eq!(value(&mut quick).await, (number, 0));
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(value(&mut slow).await, (40, 39));
+    }
+    assert_eq!(rest(&mut slow).await, []);
+    // Whoever comes now begins with what there is.
+    let mut late = cluster.node(2).watch_prefix::<u64>("board/").unwrap();
+    assert!(listed(&mut late).await.values().all(|value| *value == 40));
+}
+
+#[tokio::test]
+async fn following_goes_on_when_nodes_are_killed_and_excluded() {
+    for seed in 0..3 {
+        let mut cluster = Cluster::builder().nodes(5).seed(seed).start().await;
+        let variables = numbers(cluster.node(2), 30).await;
+        let mut changes = cluster.node(4).watch_prefix::<u64>("board/").unwrap();
+        let mut known = listed(&mut changes).await;
+        cluster.kill(usize::try_from(seed % 2).unwrap());
+        within("a write", variables[1].set(101)).await.unwrap();
+        cluster.pause(4);
+        cluster.advance(Duration::from_secs(6)).await;
+        within("a write", variables[2].set(102)).await.unwrap();
+        within("a deletion", variables[3].delete()).await.unwrap();
+        cluster.resume(4);
+        while let Ok(Some(change)) = tokio::time::timeout(Duration::from_secs(20), changes.next()).await {
+            match change {
+                Change::Set { name, value, .. } => assert_ne!(known.insert(name, value), Some(value), "said twice"),
+                Change::Deleted { name } => assert!(known.remove(&name).is_some(), "{name}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut expected: BTreeMap<_, _> = (0..30).map(|it| (format!("board/{it}"), it)).collect();
+        expected.extend([("board/1".to_owned(), 101), ("board/2".to_owned(), 102)]);
+        expected.remove("board/3");
+        assert_eq!(known, expected, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_followed_is_refused() {
+    let cluster = Cluster::new(1).await;
+    let node = cluster.node(0);
+    let bad = node.watch_prefix::<u64>("a\nb").unwrap_err();
+    assert!(matches!(bad, WatchError::BadPrefix { .. }), "{bad}");
+    let mut many: Vec<_> = (0..256).map(|it| node.watch_prefix::<u64>(format!("{it}/")).unwrap()).collect();
+    let over = node.watch_prefix::<u64>("one more").unwrap_err();
+    assert!(matches!(over, WatchError::TooMany { limit: 256 }), "{over}");
+    many.pop();
+    let mut all = node.watch_prefix::<u64>("").unwrap();
+    assert_eq!(listed(&mut all).await, BTreeMap::new());
+    within("leaving", node.clone().leave()).await.unwrap();
+    assert!(within("the end", all.next()).await.is_none());
 }
