@@ -38,9 +38,10 @@ pub use api::{
     change::{Change, Changes},
     channel::Incoming,
     context::Context,
+    entry::{Entry, EntryChange, EntryChanges, Ephemeral},
     error::{
         BuildError, CallError, ChannelError, Error, JoinError, LeaveError, LockError, MapError, OpenError, Outcome,
-        ReadError, RegisterError, WatchError, WriteError,
+        PublishError, ReadError, RegisterError, WatchError, WriteError,
     },
     event::{Event, Events, Subscription},
     functions::Functions,
@@ -50,7 +51,7 @@ pub use api::{
     map::{Done, Map, Progress},
     metrics::{
         CallMetrics, CatalogMetrics, ChannelMetrics, DetectorMetrics, FunctionMetrics, Histogram, LinkMetrics,
-        MembershipMetrics, Metrics, MutexMetrics, Sample, ServedMetrics, VariableMetrics,
+        MembershipMetrics, Metrics, MutexMetrics, Sample, SayingMetrics, ServedMetrics, VariableMetrics,
     },
     mutex::{BadFence, Fence, Guard, Mutex},
     mutexes::{Holder, MutexInfo, Page},
@@ -58,6 +59,7 @@ pub use api::{
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     raw_variable::{RawValue, RawVariable},
     resources::{Resources, VERSION},
+    topic::{Messages, Topic, TopicEvent},
     trace::{BadTrace, Trace},
     variable::{BadVersion, Number, Snapshot, Variable, Version},
     variable_type::{BadValue, VariableType},

@@ -47,6 +47,7 @@ use crate::{
         life::Life,
         mutexes::Mutexes,
         roster::Roster,
+        sayings::Sayings,
         variables::Variables,
         world::{Outer, World},
     },
@@ -306,6 +307,7 @@ impl Builder {
         let roster = Arc::new(Roster::default());
         let life = Arc::new(ArcSwap::from_pointee(Life::new(self.world.clock())));
         let (mutexes, variables) = (Mutexes::new(life.clone()), Variables::new(life));
+        let sayings = Sayings::new(id);
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (started, starting) = oneshot::channel();
@@ -319,6 +321,7 @@ impl Builder {
             roster: roster.clone(),
             mutexes: mutexes.clone(),
             variables: variables.clone(),
+            sayings: sayings.clone(),
             events: events.clone(),
             name: name.clone(),
             labels: self.labels.clone(),
@@ -352,6 +355,7 @@ impl Builder {
             doors,
             mutexes,
             variables,
+            sayings,
             // Weak, so that the streams of events end with the driver.
             events: events.downgrade(),
         };
@@ -431,6 +435,7 @@ struct Plan {
     roster: Arc<Roster>,
     mutexes: Arc<Mutexes>,
     variables: Arc<Variables>,
+    sayings: Arc<Sayings>,
     events: broadcast::Sender<crate::Event>,
     name: String,
     labels: BTreeMap<String, String>,
@@ -490,6 +495,7 @@ impl Plan {
             roster: self.roster,
             mutexes: self.mutexes,
             variables: self.variables,
+            sayings: self.sayings,
             events: self.events,
             description,
             echo: self.echo,

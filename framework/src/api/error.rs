@@ -57,6 +57,9 @@ pub enum Error {
     /// A variable could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Something could not be said to the others.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// Leaving did not go as it should.
     #[error(transparent)]
     Leave(#[from] LeaveError),
@@ -71,6 +74,7 @@ impl Error {
     pub const fn outcome(&self) -> Outcome {
         match self {
             Self::Build(_) | Self::Join(_) | Self::Register(_) | Self::Read(_) | Self::Watch(_) => Outcome::NotApplied,
+            Self::Publish(error) => error.outcome(),
             Self::Call(error) => error.outcome(),
             Self::Map(error) => error.outcome(),
             Self::Open(error) => error.outcome(),
@@ -93,6 +97,7 @@ impl Error {
             Self::Read(error) => error.next_step(),
             Self::Watch(error) => error.next_step(),
             Self::Write(error) => error.next_step(),
+            Self::Publish(error) => error.next_step(),
             Self::Map(_) | Self::Channel(_) | Self::Leave(_) | Self::Register(_) => None,
         }
     }
@@ -752,6 +757,83 @@ impl WriteError {
             Self::TooMany { .. } => "delete some, or let more nodes join",
             Self::TooManyWaiters { .. } => "let fewer tasks wait at once",
             Self::Unknown { .. } => "read it and see",
+            Self::Left => return None,
+        })
+    }
+}
+
+/// Why something could not be said to the others: published, set, sent to a topic, or subscribed to. Nobody was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The name is empty, longer than 255 bytes, or has control characters.
+    #[error("{name:?} cannot be a name: {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Its type cannot travel between nodes.
+    #[error("cannot say `{name}`: the type {type_name} cannot travel: {hint}")]
+    UnsupportedType {
+        /// The name.
+        name: String,
+        /// The type at fault.
+        type_name: String,
+        /// What to use instead.
+        hint: String,
+    },
+    /// The value refuses to be encoded.
+    #[error("the value for `{name}` cannot be encoded: {reason}")]
+    NotEncoded {
+        /// The name.
+        name: String,
+        /// What serde says.
+        reason: String,
+    },
+    /// The value is larger than it may be.
+    #[error("the value for `{name}` has {bytes} bytes, and at most {limit} are allowed")]
+    TooLarge {
+        /// The name.
+        name: String,
+        /// How large it is, encoded.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// With it this node would say more than a node may.
+    #[error("cannot say `{name}`: a node has at most {entries_max} entries of {bytes_max} bytes together")]
+    Full {
+        /// The name.
+        name: String,
+        /// How many entries there may be.
+        entries_max: usize,
+        /// How many bytes their names and values may have.
+        bytes_max: usize,
+    },
+    /// This node has left.
+    #[error("this node has left")]
+    Left,
+}
+
+impl PublishError {
+    /// Whether the others may have been told: never.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        Outcome::NotApplied
+    }
+
+    /// What to do about it, if there is something to say.
+    #[must_use]
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadName { .. } => GOOD_NAME,
+            Self::UnsupportedType { .. } | Self::NotEncoded { .. } => {
+                "use a type that serde can write and read as it is"
+            }
+            Self::TooLarge { .. } => "say where it is to be had instead, and let those who want it call a function",
+            Self::Full { .. } => "take something back, or keep it in variables",
             Self::Left => return None,
         })
     }

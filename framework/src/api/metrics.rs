@@ -30,6 +30,8 @@ pub struct Metrics {
     pub links: LinkMetrics,
     /// Channels.
     pub channels: ChannelMetrics,
+    /// What nodes say to all others: entries and topics.
+    pub sayings: SayingMetrics,
     /// Mutexes.
     pub mutexes: MutexMetrics,
     /// What has become of variables.
@@ -89,6 +91,7 @@ impl Metrics {
         channels: &ChannelCounts,
         mutexes: &MutexMeters,
         variables: &VariableMeters,
+        sayings: &SayingCounts,
     ) -> Self {
         let (meters, driver) = (router.executor().meters(), router.roster().counts());
         let unanswered = router.roster().load().routes.values().map(|route| u64::from(route.lane.outstanding())).sum();
@@ -102,6 +105,7 @@ impl Metrics {
             catalog: driver.catalog.seen(),
             links: driver.links.seen(),
             channels: channels.seen(),
+            sayings: sayings.seen(),
             mutexes: mutexes.counts.seen(),
             variables: variables.counts.seen(),
             variable_waits: variables.waits.seen(),
@@ -121,6 +125,7 @@ impl Metrics {
         self.catalog.sample(&mut samples);
         self.links.sample(&mut samples);
         self.channels.sample(&mut samples);
+        self.sayings.sample(&mut samples);
         self.mutexes.sample(&mut samples);
         self.variables.sample(&mut samples);
         samples
@@ -294,6 +299,8 @@ counted! {
     CatalogMetrics, CatalogCounts {
         /// Changes of other nodes' catalogs that came here.
         changes: total "guthi_catalog_changes_total",
+        /// Times that a change was read for what the peer says of itself; entries that programs write are not.
+        readings: total "guthi_catalog_readings_total",
         /// Times that a peer's catalog was complete for the first time over a link.
         descriptions: total "guthi_catalog_descriptions_total",
         /// Entries of this node that were not taken, since they exceed a bound.
@@ -310,6 +317,32 @@ counted! {
         made: total "guthi_link_made_total",
         /// Links that have ended, whatever the reason.
         lost: total "guthi_link_lost_total",
+        /// Bytes of control messages, with their headers.
+        sent_bytes: total "guthi_link_control_bytes_total" { direction = "sent" },
+        /// Bytes of control messages, with their headers.
+        received_bytes: total "guthi_link_control_bytes_total" { direction = "received" },
+    }
+}
+
+counted! {
+    /// What nodes say to all others without agreement.
+    SayingMetrics, SayingCounts {
+        /// Changes of published and ephemeral entries that came from other nodes.
+        heard: total "guthi_entry_changes_total",
+        /// Values of entries and topics that were passed over, since they are of another type than their reader's.
+        unread: total "guthi_saying_unread_total",
+        /// Messages of topics that went to a link or came from one; each link counts.
+        sent: total "guthi_topic_messages_total" { direction = "sent" },
+        /// Messages of topics that went to a link or came from one; each link counts.
+        received: total "guthi_topic_messages_total" { direction = "received" },
+        /// Messages of topics that were dropped, the oldest first, by where they waited for too long.
+        /// For a link.
+        dropped: total "guthi_topic_dropped_total" { place = "link" },
+        /// Messages of topics that were dropped, the oldest first, by where they waited for too long.
+        /// For a subscriber.
+        missed: total "guthi_topic_dropped_total" { place = "subscriber" },
+        /// Messages of topics that changed nothing: nobody here subscribes any more, or they are not what they should be.
+        ignored: total "guthi_topic_ignored_total",
     }
 }
 

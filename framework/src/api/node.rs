@@ -39,6 +39,7 @@ use crate::{
         directory::Directory,
         driver::Command,
         mutexes::{Listed, Mutexes},
+        sayings::Sayings,
         variables::{ListedVariable, Variables},
     },
 };
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) doors: Arc<Doors>,
     pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) variables: Arc<Variables>,
+    pub(crate) sayings: Arc<Sayings>,
     pub(crate) events: broadcast::WeakSender<Event>,
 }
 
@@ -775,11 +777,20 @@ impl Node {
     /// What this node has counted since it started: calls of each function, suspicions, views and so on.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.router(), self.doors().counts(), self.inner.mutexes.meters(), self.inner.variables.meters())
+        let Inner { mutexes, variables, sayings, .. } = &*self.inner;
+        Metrics::of(self.router(), self.doors().counts(), mutexes.meters(), variables.meters(), &sayings.counts)
     }
 
     pub(crate) fn doors(&self) -> &Arc<Doors> {
         &self.inner.doors
+    }
+
+    pub(super) fn sayings(&self) -> &Arc<Sayings> {
+        &self.inner.sayings
+    }
+
+    pub(super) fn inner_variables(&self) -> &Arc<Variables> {
+        &self.inner.variables
     }
 
     pub(crate) fn router(&self) -> &Router {

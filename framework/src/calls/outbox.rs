@@ -1,6 +1,7 @@
 //! The sending half of a stream: many write into one buffer, one task carries it out.
 
 use std::{
+    collections::VecDeque,
     io, mem,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -17,6 +18,9 @@ const BYTES_BEFORE_WAITING: usize = 1024 * 1024;
 const BYTES_BEFORE_REFUSING: usize = 8 * 1024 * 1024;
 /// Beyond this the peer is given up.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of what may be lost so many bytes wait at most, and so many go at once.
+const LOSSY_BYTES_MAX: usize = 1024 * 1024;
+const LOSSY_BYTES_AT_ONCE: usize = 64 * 1024;
 /// A buffer that grew beyond this in a burst is given back afterwards.
 const BYTES_KEPT: usize = 1024 * 1024;
 
@@ -36,6 +40,9 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     buffer: Vec<u8>,
+    /// Frames that may be lost, the oldest first.
+    lossy: VecDeque<Vec<u8>>,
+    lossy_bytes: usize,
     closed: bool,
 }
 
@@ -82,6 +89,25 @@ impl Outbox {
         }
     }
 
+    /// Queues a frame that may be lost behind all that must not be; where there are too many the oldest are dropped. Says how
+    /// many were. Never waits.
+    pub(crate) fn push_lossy(&self, frame: Vec<u8>) -> u64 {
+        let mut state = self.state.lock();
+        if state.closed {
+            return 1;
+        }
+        state.lossy_bytes += frame.len();
+        state.lossy.push_back(frame);
+        let mut dropped = 0;
+        while state.lossy_bytes > LOSSY_BYTES_MAX {
+            state.take_lossy();
+            dropped += 1;
+        }
+        drop(state);
+        self.filled.notify_one();
+        dropped
+    }
+
     /// Waits until there is room for more.
     pub(crate) async fn room(&self) {
         loop {
@@ -104,7 +130,10 @@ impl Outbox {
 
     /// Ends the stream after what is in the buffer now.
     pub(crate) fn close(&self) {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.lossy.clear();
+        drop(state);
         self.level.store(0, Ordering::Relaxed);
         self.filled.notify_one();
         self.room.notify_waiters();
@@ -118,6 +147,11 @@ impl Outbox {
                 let mut state = self.state.lock();
                 mem::swap(&mut state.buffer, &mut batch);
                 self.level.store(0, Ordering::Relaxed);
+                while batch.len() < LOSSY_BYTES_AT_ONCE
+                    && let Some(frame) = state.take_lossy()
+                {
+                    batch.extend_from_slice(&frame);
+                }
                 state.closed
             };
             if !batch.is_empty() {
@@ -137,6 +171,14 @@ impl Outbox {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+impl State {
+    fn take_lossy(&mut self) -> Option<Vec<u8>> {
+        let frame = self.lossy.pop_front()?;
+        self.lossy_bytes -= frame.len();
+        Some(frame)
     }
 }
 
@@ -163,5 +205,20 @@ mod tests {
         outbox.push(|buffer| buffer.resize(BYTES_BEFORE_WAITING, 0)).unwrap();
         outbox.offer(|buffer| buffer.push(1));
         assert_eq!(bytes(), BYTES_BEFORE_WAITING);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_lost_goes_last_and_the_oldest_of_it_is_dropped() {
+        let outbox = Outbox::default();
+        let frame = |number: u8| vec![number; LOSSY_BYTES_MAX / 4];
+        let dropped: Vec<_> = (0..6).map(|number| outbox.push_lossy(frame(number))).collect();
+        assert_eq!(dropped, [0, 0, 0, 0, 1, 1]);
+        outbox.push(|buffer| buffer.push(9)).unwrap();
+        let mut written = Vec::new();
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), outbox.carry(&mut written, drop)).await;
+        written.dedup();
+        assert_eq!(written, [9, 2, 3, 4, 5]);
+        outbox.close();
+        assert_eq!(outbox.push_lossy(frame(7)), 1);
     }
 }

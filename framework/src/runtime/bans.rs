@@ -32,6 +32,7 @@ impl Driver {
         };
         if result.is_ok() && self.is_gone(node) {
             self.peers.remove(node);
+            self.stop_hearing(node);
             self.dirty = true;
             self.publish();
         }

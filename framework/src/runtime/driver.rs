@@ -42,6 +42,7 @@ use super::{
     observe,
     peers::{Link, Peers},
     roster::Roster,
+    sayings::{Sayings, is_said},
     variables::{ListedVariable, Variables},
     views::Wishes,
 };
@@ -123,6 +124,7 @@ pub(crate) struct Setup {
     pub(crate) roster: Arc<Roster>,
     pub(crate) mutexes: Arc<Mutexes>,
     pub(crate) variables: Arc<Variables>,
+    pub(crate) sayings: Arc<Sayings>,
     pub(crate) events: broadcast::Sender<Event>,
     /// What this node says of itself.
     pub(crate) description: Vec<(String, Vec<u8>)>,
@@ -180,6 +182,8 @@ pub(crate) struct Driver {
     /// When to look for other nodes of this machine, and the pause after that.
     pub(super) seek_at: Option<Instant>,
     pub(super) seek_pause: Duration,
+    /// When the others are to be told of entries that have changed.
+    pub(super) say_at: Option<Instant>,
     /// This life is over.
     pub(super) over: bool,
     /// Who waits for the end, and until when that waits for the others.
@@ -217,6 +221,7 @@ impl Driver {
         mut commands: mpsc::Receiver<Command>,
     ) {
         let (mutexes, variables) = (setup.mutexes.clone(), setup.variables.clone());
+        let sayings = setup.sayings.clone();
         let (mut driver, mut inbox) = Self::new(setup);
         loop {
             let deadline = driver.deadline();
@@ -231,6 +236,7 @@ impl Driver {
                 // After the network: tasks that lock without a pause must not keep the node from its peers.
                 () = mutexes.asked() => driver.serve_mutexes(),
                 () = variables.asked() => driver.serve_variables(),
+                () = sayings.asked() => driver.say_now(),
                 command = commands.recv() => match command {
                     Some(Command::Hide) => driver.hide(),
                     Some(Command::Leave { reply }) => driver.begin_to_leave(reply),
@@ -256,6 +262,7 @@ impl Driver {
                     None => break,
                 },
             }
+            driver.say();
             driver.look_at_files();
             driver.rescue();
             driver.heed();
@@ -280,7 +287,8 @@ impl Driver {
 
     fn new(setup: Setup) -> (Self, mpsc::Receiver<errands::Input>) {
         let links = Arc::<Links>::default();
-        let (errands, inbox) = Errands::new(setup.network.clone(), setup.credentials.clone(), links.clone());
+        let (errands, inbox) =
+            Errands::new(setup.network.clone(), setup.credentials.clone(), links.clone(), setup.roster.clone());
         let config = setup.config(Epoch(0));
         let now = Instant::now();
         let mut driver = Self {
@@ -303,6 +311,7 @@ impl Driver {
             wishes: Wishes::default(),
             seek_at: Some(now + SEEK_FIRST),
             seek_pause: 2 * SEEK_FIRST,
+            say_at: None,
             over: false,
             leaving: None,
             dirty: true,
@@ -347,7 +356,7 @@ impl Driver {
         observe::note(&event, self.setup.roster.counts(), mutexes, variables);
         match event {
             engine::Event::Detector(event) => self.detector_event(event),
-            engine::Event::Catalog(catalog::Event::Changed(node)) => self.described(node),
+            engine::Event::Catalog(catalog::Event::Changed { of, keys }) => self.described(of, &keys),
             engine::Event::Catalog(
                 catalog::Event::Described(_) | catalog::Event::Refused { .. } | catalog::Event::Ignored { .. },
             ) => {}
@@ -356,6 +365,9 @@ impl Driver {
             engine::Event::Variable(event) => self.variable_event(event),
             engine::Event::Packet { from, packet: Packet::PeersWanted } => self.peers_wanted(from),
             engine::Event::Packet { packet: Packet::Peers(list), .. } => self.meet(list),
+            engine::Event::Packet { from, packet: Packet::Broadcast(broadcast) } => {
+                self.setup.sayings.receive(from, broadcast);
+            }
             engine::Event::Packet {
                 packet:
                     Packet::Detector(_)
@@ -375,6 +387,7 @@ impl Driver {
             state.set_status(status, reason);
         }
         self.dirty = true;
+        self.attend_to(node);
         // Whoever reacts to the event finds the roster changed.
         self.publish();
     }
@@ -414,6 +427,7 @@ impl Driver {
             .chain(engine)
             .chain(self.look_at)
             .chain(self.seek_at)
+            .chain(self.say_at)
             .chain(leaving)
             .min()
             .unwrap_or_else(|| Instant::now() + NOTHING_DUE)
@@ -590,6 +604,7 @@ impl Driver {
         self.dirty = true;
         self.errands.run_lane(id, lane, stream);
         self.step(Input::Callable(member));
+        self.attend_to(member.node);
     }
 
     /// A connection is gone, whoever closed it.
@@ -673,7 +688,13 @@ impl Driver {
         }
     }
 
-    fn described(&mut self, node: NodeId) {
+    fn described(&mut self, node: NodeId, changed: &BTreeSet<String>) {
+        self.hear(node, changed);
+        // What a program says moves fast; the rest is read as a whole.
+        if changed.iter().all(|key| is_said(key)) {
+            return;
+        }
+        self.setup.roster.counts().catalog.readings.one();
         let copy = self.engine.catalog().copy(node);
         if let (Some(state), Some((_, catalog))) = (self.peers.get_mut(node), copy) {
             state.describe(catalog);

@@ -16,8 +16,10 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use super::roster::Roster;
 use crate::{
     JoinError,
+    api::metrics::Count,
     calls::{lane::Lane, outbox::Outbox},
     network::{
         Connection, ConnectionId, DialError, Network, Protocol, Stream,
@@ -87,6 +89,7 @@ pub(super) struct Errands {
     network: Arc<dyn Network>,
     credentials: Credentials,
     links: Arc<Links>,
+    roster: Arc<Roster>,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -95,9 +98,10 @@ impl Errands {
         network: Arc<dyn Network>,
         credentials: Credentials,
         links: Arc<Links>,
+        roster: Arc<Roster>,
     ) -> (Self, mpsc::Receiver<Input>) {
         let (inputs, inbox) = mpsc::channel(INPUTS_QUEUED_MAX);
-        (Self { network, credentials, links, inputs }, inbox)
+        (Self { network, credentials, links, roster, inputs }, inbox)
     }
 
     /// From now on this node asks for admission as this member.
@@ -168,11 +172,13 @@ impl Errands {
     pub(super) fn run_control(&self, id: ConnectionId, control: Arc<Outbox>, stream: Stream) {
         let inputs = self.inputs.clone();
         let (reading, writing) = tokio::io::split(stream);
+        let roster = self.roster.clone();
         tokio::spawn(async move {
+            let counts = &roster.counts().links;
             let reason = tokio::select! {
                 biased;
-                reason = read_packets(reading, id, &inputs) => reason,
-                carried = control.carry(writing, drop) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
+                reason = read_packets(reading, id, &inputs, &counts.received_bytes) => reason,
+                carried = control.carry(writing, |bytes| counts.sent_bytes.add(bytes as u64)) => carried.map_or_else(|error| error.to_string(), |()| "closed".into()),
             };
             control.close();
             let _ = inputs.send(Input::ControlEnded { connection: id, reason }).await;
@@ -227,7 +233,12 @@ async fn dial_in_turn(
     Err(last)
 }
 
-async fn read_packets(mut stream: impl AsyncRead + Unpin, id: ConnectionId, inputs: &mpsc::Sender<Input>) -> String {
+async fn read_packets(
+    mut stream: impl AsyncRead + Unpin,
+    id: ConnectionId,
+    inputs: &mpsc::Sender<Input>,
+    received_bytes: &Count,
+) -> String {
     let mut buffer = ReadBuffer::new(4096);
     loop {
         loop {
@@ -247,7 +258,7 @@ async fn read_packets(mut stream: impl AsyncRead + Unpin, id: ConnectionId, inpu
         }
         match buffer.fill(&mut stream).await {
             Ok(0) => return "closed by the peer".into(),
-            Ok(_) => {}
+            Ok(bytes) => received_bytes.add(bytes as u64),
             Err(error) => return error.to_string(),
         }
     }

@@ -66,6 +66,7 @@ impl Driver {
         self.setup.doors.close("this node has left");
         self.desk.end();
         self.setup.variables.end();
+        self.setup.sayings.end();
         self.setup.roster.publish(last);
     }
 }

@@ -18,6 +18,7 @@ mod neighbours;
 mod observe;
 mod peers;
 pub(crate) mod roster;
+pub(crate) mod sayings;
 pub(crate) mod variables;
 mod views;
 pub(crate) mod world;

@@ -169,9 +169,9 @@ fn membership(event: &membership::Event, counts: &MembershipCounts) {
 fn catalog(event: &catalog::Event, counts: &CatalogCounts) {
     use catalog::Event;
     match event {
-        Event::Changed(node) => {
+        Event::Changed { of, keys } => {
             counts.changes.one();
-            debug!(target: "guthi::event::catalog::changed", peer = %node);
+            debug!(target: "guthi::event::catalog::changed", peer = %of, entries = keys.len());
         }
         Event::Described(peer) => {
             counts.descriptions.one();
@@ -277,7 +277,7 @@ mod tests {
             engine::Event::Detector(detector::Event::Suspected { peer: ANN, reason }),
             engine::Event::Membership(membership::Event::Active(at)),
             engine::Event::Membership(membership::Event::Connected),
-            engine::Event::Catalog(catalog::Event::Changed(ANN.node)),
+            engine::Event::Catalog(catalog::Event::Changed { of: ANN.node, keys: [String::from("node/name")].into() }),
         ];
         let lines = lines(|| {
             events.iter().for_each(|event| note(event, &counts, &MutexCounts::default(), &VariableCounts::default()))

@@ -101,6 +101,10 @@ impl Peers {
         self.0.remove(&node);
     }
 
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.0.keys().copied()
+    }
+
     pub(super) fn is_ready(&self, node: NodeId) -> bool {
         self.get(node).is_some_and(|state| state.ready)
     }

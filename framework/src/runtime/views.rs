@@ -85,6 +85,7 @@ impl Driver {
             }
             detector::Event::Forgotten(node) => {
                 self.peers.remove(node);
+                self.stop_hearing(node);
                 self.dirty = true;
             }
             detector::Event::Asked { .. } | detector::Event::Ignored { .. } => {}
@@ -315,6 +316,7 @@ impl Driver {
         self.inherit_variables(before);
         self.record(self.engine.membership().view().at);
         let known = self.peers.start_anew();
+        self.hear_anew();
         self.strangers.extend(known);
         self.dirty = true;
     }

@@ -82,6 +82,7 @@ const LIST: &[Allowed] = &[
         3,
         "when to look at the files of others, and how long a leaver waits",
     ),
+    allow("framework/src/runtime/sayings/drive.rs", "Instant::now", 2, "whether an entry may be told again"),
     allow("framework/src/runtime/variables/drive.rs", "Instant::now", 1, "since when a copy is here, for people"),
     allow("framework/src/runtime/variables/mod.rs", "Instant::now", 2, "how long a read or an operation took"),
     allow("framework/src/runtime/variables/rescue.rs", "SystemTime::now", 1, "a file that no other one is called as"),

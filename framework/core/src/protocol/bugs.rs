@@ -17,6 +17,12 @@ pub enum Bug {
     StaleLifeAccepted,
     /// Catalog: a removed entry leaves nothing behind, so whoever was away never hears of the removal.
     TombstoneForgotten,
+    /// Catalog: what changes is sent at once, whatever is under way.
+    DeltaNotAwaited,
+    /// Catalog: what waited for an acknowledgement is not sent after it.
+    WaitingForgotten,
+    /// Catalog: who asks for what was lost gets it when it has acknowledged that.
+    QuestionWaits,
     /// Schedule: an item is counted again when a second copy is answered.
     ItemCountedTwice,
     /// Schedule: what a lost worker held is forgotten.
@@ -133,12 +139,15 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 64] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
         Self::StaleLifeAccepted,
         Self::TombstoneForgotten,
+        Self::DeltaNotAwaited,
+        Self::WaitingForgotten,
+        Self::QuestionWaits,
         Self::ItemCountedTwice,
         Self::LostItemForgotten,
         Self::LateResultCounted,
@@ -206,6 +215,9 @@ impl Bug {
             Self::HeadNotRepeated => "head-not-repeated",
             Self::StaleLifeAccepted => "stale-life-accepted",
             Self::TombstoneForgotten => "tombstone-forgotten",
+            Self::DeltaNotAwaited => "delta-not-awaited",
+            Self::WaitingForgotten => "waiting-forgotten",
+            Self::QuestionWaits => "question-waits",
             Self::ItemCountedTwice => "item-counted-twice",
             Self::LostItemForgotten => "lost-item-forgotten",
             Self::LateResultCounted => "late-result-counted",

@@ -90,6 +90,8 @@ pub enum Input {
         /// Which.
         key: String,
     },
+    /// Several entries are to be set or removed, and told of together.
+    Write(Vec<(String, Option<Vec<u8>>)>),
     /// What the node asks of its mutexes.
     Mutex(mutex::Command),
     /// What the node asks of its variables.
@@ -169,6 +171,7 @@ impl Engine {
             Input::Membership(command) => self.tell(now, command, out),
             Input::Set { key, value } => self.tell(now, catalog::Command::Set { key, value }, out),
             Input::Remove { key } => self.tell(now, catalog::Command::Remove { key }, out),
+            Input::Write(entries) => self.tell(now, catalog::Command::Write(entries), out),
             Input::Mutex(command) => self.tell(now, command, out),
             Input::Variable(command) => self.tell(now, command, out),
             Input::Wake => {
@@ -281,7 +284,9 @@ impl Engine {
             Packet::Catalog(message) => self.hear::<catalog::Machine>(now, from, message, out),
             Packet::Mutex(message) => self.hear::<mutex::Machine>(now, from, message, out),
             Packet::Variable(message) => self.hear::<variable::Machine>(now, from, message, out),
-            Packet::PeersWanted | Packet::Peers(_) => out.push(Effect::Event(Event::Packet { from, packet })),
+            Packet::PeersWanted | Packet::Peers(_) | Packet::Broadcast(_) => {
+                out.push(Effect::Event(Event::Packet { from, packet }))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::{catalog, detector, membership, mutex, variable};
-use crate::wire::id::Member;
+use crate::wire::{bytes::Bytes, id::Member, name::Name};
 
 /// One control message between two linked members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +24,23 @@ pub enum Packet {
     Mutex(mutex::Message),
     /// From variables to variables.
     Variable(variable::Message),
+    /// To all who subscribe to a topic.
+    Broadcast(Broadcast),
+}
+
+/// A message of a topic. It may be lost, and arrives at most once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// The name of the topic.
+    pub topic: Name,
+    /// Which of the receiver's subscriptions it is for: what its catalog has under [`keys::TOPIC`] and this name.
+    pub subscription: u64,
+    /// How many were sent for that subscription before: a gap tells how many were lost.
+    pub number: u64,
+    /// What the type of the value is called.
+    pub kind: u64,
+    /// The value.
+    pub value: Bytes,
 }
 
 /// Where a node can be reached.
@@ -54,6 +71,14 @@ pub mod keys {
     /// Types of variables: the rest of the key is what the type is called, 16 digits of base 16; the value says what it looks
     /// like.
     pub const TYPE: &str = "type/";
+    /// What the program has published: the rest of the key is the name, the value what the type is called, 8 bytes with the
+    /// lowest first, and what follows is of that type.
+    pub const PUBLISHED: &str = "published/";
+    /// Ephemeral values, written as those that are published.
+    pub const EPHEMERAL: &str = "ephemeral/";
+    /// Topics to which the node subscribes: the rest of the key is the name, the value the number of the subscription, a
+    /// postcard u64.
+    pub const TOPIC: &str = "topic/";
 }
 
 /// A function as its node describes it.
@@ -84,6 +109,7 @@ impl Packet {
             Self::Membership(message) => message.name(),
             Self::Mutex(message) => message.name(),
             Self::Variable(message) => message.name(),
+            Self::Broadcast(_) => "broadcast",
             Self::PeersWanted => "peers_wanted",
             Self::Peers(_) => "peers",
         }

@@ -22,6 +22,9 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// the 512 streams of a connection, should they have to share one.
 pub const CHANNELS_MAX: usize = 200;
 
+/// The longest key of an entry in a node's catalog: what kind of entry it is, and a name.
+pub const CATALOG_KEY_BYTES_MAX: usize = NAME_BYTES_MAX + 16;
+
 /// The largest value in a node's catalog.
 pub const CATALOG_VALUE_BYTES_MAX: usize = 64 * 1024;
 
@@ -33,6 +36,18 @@ pub const CATALOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The most removals that a catalog remembers; beyond it the older half is forgotten, and copies start anew.
 pub const CATALOG_TOMBSTONES_MAX: usize = 1024;
+
+/// The most entries of a node's catalog that its program may write itself; there is always room for its functions.
+pub const ENTRIES_MAX: usize = 1024;
+
+/// What those may weigh, keys and values together.
+pub const ENTRIES_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest value of such an entry, without the 8 bytes that say of what type it is.
+pub const ENTRY_BYTES_MAX: usize = CATALOG_VALUE_BYTES_MAX - 8;
+
+/// The largest message of a topic.
+pub const BROADCAST_BYTES_MAX: usize = 64 * 1024;
 
 /// The most functions that one lane can name.
 pub const LANE_FUNCTIONS_MAX: usize = 4096;

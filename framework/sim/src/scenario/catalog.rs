@@ -1,4 +1,5 @@
-//! Catalogs that change while nodes come and go: C1, C2, and what the detector owes (E1, E2, E4).
+//! Catalogs that change while nodes come and go, now and then faster than a link carries: C1, C2, C3, and what the detector
+//! owes (E1, E2, E4).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,6 +9,7 @@ use guthi_core::{
         contract::Outbox,
         detector::{self, Reason, Status},
         engine,
+        packet::Packet,
         random::Random,
         time::Time,
     },
@@ -51,7 +53,12 @@ pub enum Edit {
 
 /// A node of this scenario.
 #[derive(Debug)]
-pub struct CatalogHost(node::Node);
+pub struct CatalogHost {
+    node: node::Node,
+    under_way: invariant::UnderWay,
+    /// The rule that what it sent has broken.
+    broken: Option<&'static str>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
@@ -64,8 +71,18 @@ impl Host for CatalogHost {
 
     fn step(&mut self, now: Time, input: Input<'_, Edit>, out: &mut Outbox<Wish>) {
         let input = match input {
-            Input::Linked(member) => return self.0.linked(now, member, out),
-            Input::Message { from, bytes, kind: Kind::Packet } => return self.0.packet(now, from, bytes, out),
+            Input::Linked(member) => {
+                self.under_way.linked(member);
+                self.node.linked(now, member, out);
+                return self.look_at(out);
+            }
+            Input::Message { from, bytes, kind: Kind::Packet } => {
+                if let Some(Packet::Catalog(message)) = node::read(bytes) {
+                    self.under_way.heard(self.node.engine.catalog().me(), from, &message);
+                }
+                self.node.packet(now, from, bytes, out);
+                return self.look_at(out);
+            }
             Input::Message { kind: Kind::Stream, .. } => return,
             Input::Unlinked(member) => engine::Input::Unlinked(member),
             Input::Unreachable(node) => engine::Input::Unreachable(node),
@@ -78,11 +95,12 @@ impl Host for CatalogHost {
             Input::Leave => engine::Input::Leave,
             Input::Wake => engine::Input::Wake,
         };
-        self.0.step(now, input, out);
+        self.node.step(now, input, out);
+        self.look_at(out);
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.0.engine.deadline()
+        self.node.engine.deadline()
     }
 
     fn tell(bytes: &[u8]) -> String {
@@ -94,9 +112,28 @@ impl Host for CatalogHost {
     }
 }
 
+impl CatalogHost {
+    /// C3, of what one step has sent.
+    fn look_at(&mut self, out: &Outbox<Wish>) {
+        let said = out.effects().iter().filter_map(|wish| match wish {
+            Wish::Send { to, kind: Kind::Packet, bytes } => match node::read(bytes) {
+                Some(Packet::Catalog(message)) => Some((*to, message)),
+                _ => None,
+            },
+            _ => None,
+        });
+        let said: Vec<_> = said.collect();
+        let said = said.iter().map(|(to, message)| (*to, message));
+        let catalog = self.node.engine.catalog();
+        let result = self.under_way.said(catalog.me(), said).and_then(|()| invariant::check_waits(catalog));
+        self.broken = self.broken.or(result.err());
+    }
+}
+
 impl Scenario for Catalog {
     const NAME: &'static str = "catalog";
     const MARKERS: &'static [&'static str] = &[
+        "catalog: a change waits for an acknowledgement",
         "catalog: a copy of an earlier life replaced",
         "catalog: a delta that came twice or too late",
         "catalog: a gap filled by somebody else than the writer",
@@ -136,7 +173,18 @@ impl Scenario for Catalog {
             place: Place::try_from(random.below(u64::from(nodes))).unwrap_or(0),
             what: edit(random),
         };
-        (0..count).map(operation).collect()
+        let mut operations: Vec<_> = (0..count).map(operation).collect();
+        // What moves is told sixty times a second.
+        for _ in 0..random.below(4) {
+            let (begin, place) = (random.below(end), Place::try_from(random.below(u64::from(nodes))).unwrap_or(0));
+            let key = u8::try_from(random.within(6..=7)).unwrap_or(6);
+            let moves = (0..random.within(10..=100)).map(|step| (begin + step * 16_667, step));
+            operations.extend(moves.take_while(|(at_us, _)| *at_us < end).map(|(at_us, step)| {
+                let what = Edit::Set { key, value: u16::try_from(step).unwrap_or(0), bytes: 0 };
+                Operation { at_us, place, what }
+            }));
+        }
+        operations
     }
 
     fn parse(words: &[&str]) -> Result<Edit, String> {
@@ -153,15 +201,18 @@ impl Scenario for Catalog {
     }
 
     fn boot(&mut self, boot: Boot) -> CatalogHost {
-        CatalogHost(node::Node::new(&boot))
+        CatalogHost { node: node::Node::new(&boot), under_way: invariant::UnderWay::default(), broken: None }
     }
 
     fn check_step(&mut self, world: &mut World<CatalogHost>, place: Place) -> Result<(), Violation> {
         let Some(host) = world.host_mut(place) else { return Ok(()) };
-        let events = std::mem::take(&mut host.0.events);
+        if let Some(rule) = host.broken {
+            return Err(Violation::new(format!("{rule}: {}", world::name(place))));
+        }
+        let events = std::mem::take(&mut host.node.events);
         for event in &events {
             match event {
-                engine::Event::Catalog(Event::Changed(writer)) => check_copy(world, place, *writer)?,
+                engine::Event::Catalog(Event::Changed { of, .. }) => check_copy(world, place, *of)?,
                 engine::Event::Detector(event) => self.check_detector(world, place, *event)?,
                 engine::Event::Catalog(_)
                 | engine::Event::Membership(_)
@@ -225,7 +276,7 @@ const STALL: Duration = Duration::from_millis(550);
 fn check_copy(world: &World<CatalogHost>, reader: Place, writer: NodeId) -> Result<(), Violation> {
     let Some(writer) = world.place(writer) else { return Ok(()) };
     let (Some(copy), Some(original)) = (world.host(reader), world.host(writer)) else { return Ok(()) };
-    invariant::check_copy(copy.0.engine.catalog(), original.0.engine.catalog())
+    invariant::check_copy(copy.node.engine.catalog(), original.node.engine.catalog())
         .map_err(|what| Violation::new(format!("{what}: {} of {}", world::name(reader), world::name(writer))))
 }
 
@@ -235,14 +286,14 @@ fn check_arrived(world: &World<CatalogHost>, reader: Place, writer: Place) -> Re
         let what = format!("W: {} and {} do not find each other", world::name(reader), world::name(writer));
         return Err(Violation::new(what));
     }
-    invariant::check_arrived(copy.0.engine.catalog(), original.0.engine.catalog())
+    invariant::check_arrived(copy.node.engine.catalog(), original.node.engine.catalog())
         .map_err(|what| Violation::new(format!("{what}: {} of {}", world::name(reader), world::name(writer))))
 }
 
 /// E1, long after: whoever is up is alive to all, and whoever is not, to nobody.
 fn check_nobody_dead_is_alive(world: &World<CatalogHost>) -> Result<(), Violation> {
     for (observer, _, host) in world.up() {
-        for (member, status) in host.0.engine.detector().peers() {
+        for (member, status) in host.node.engine.detector().peers() {
             let place = world.place(member.node);
             let up = place.is_some_and(|place| world.host(place).is_some() && world.member(place) == Some(member));
             if up != (status == Status::Alive) {

@@ -149,7 +149,7 @@ impl Node {
                         Packet::Membership(_) => self.sent.membership.add(bytes.len()),
                         Packet::Mutex(_) => self.sent.mutex.add(bytes.len()),
                         Packet::Variable(_) => self.sent.variable.add(bytes.len()),
-                        Packet::Catalog(_) | Packet::PeersWanted | Packet::Peers(_) => {}
+                        Packet::Catalog(_) | Packet::PeersWanted | Packet::Peers(_) | Packet::Broadcast(_) => {}
                     }
                     out.push(Wish::Send { to, kind: Kind::Packet, bytes });
                 }
@@ -229,6 +229,7 @@ pub(crate) fn tell(bytes: &[u8]) -> String {
         Packet::Variable(message) => tell_variable(&message),
         Packet::PeersWanted => "peers wanted".into(),
         Packet::Peers(list) => format!("{} peers", list.len()),
+        Packet::Broadcast(broadcast) => format!("{} of topic {}", broadcast.number, broadcast.topic),
     }
 }
 
@@ -340,7 +341,7 @@ fn words(event: &engine::Event, topic: Topic) -> Option<String> {
             detector::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),
         },
         engine::Event::Catalog(event) => match event {
-            catalog::Event::Changed(_) => None,
+            catalog::Event::Changed { .. } => None,
             catalog::Event::Described(peer) => Some(format!("knows the catalog of {}", name(peer))),
             catalog::Event::Refused { key, reason } => Some(format!("refuses {key}: {reason:?}")),
             catalog::Event::Ignored { from, reason } => Some(format!("ignores {}: {reason:?}", name(from))),

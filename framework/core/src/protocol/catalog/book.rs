@@ -8,7 +8,9 @@ use core::ops::Bound;
 use super::{Change, Delta, Refused, Unfit};
 use crate::wire::{
     id::Member,
-    limits::{CATALOG_BYTES_MAX, CATALOG_ENTRIES_MAX, CATALOG_TOMBSTONES_MAX, CATALOG_VALUE_BYTES_MAX, NAME_BYTES_MAX},
+    limits::{
+        CATALOG_BYTES_MAX, CATALOG_ENTRIES_MAX, CATALOG_KEY_BYTES_MAX, CATALOG_TOMBSTONES_MAX, CATALOG_VALUE_BYTES_MAX,
+    },
 };
 
 /// One catalog: the writer's own, or somebody's copy of it.
@@ -68,7 +70,7 @@ impl Book {
     /// # Errors
     /// [`Refused`], as there.
     pub fn may_set(&self, key: &str, value: &[u8]) -> Result<(), Refused> {
-        if key.len() > NAME_BYTES_MAX {
+        if key.len() > CATALOG_KEY_BYTES_MAX {
             return Err(Refused::KeyTooLong { bytes: key.len() });
         }
         if value.len() > CATALOG_VALUE_BYTES_MAX {
@@ -119,11 +121,12 @@ impl Book {
         deltas
     }
 
-    /// Takes a delta that continues this copy, overlaps it, or replaces it.
+    /// Takes a delta that continues this copy, overlaps it, or replaces it. Gives the keys of all entries that may be others
+    /// than before.
     ///
     /// # Errors
     /// [`Unfit`] if it does not fit; the copy is as it was.
-    pub fn apply(&mut self, delta: Delta) -> Result<(), Unfit> {
+    pub fn apply(&mut self, delta: Delta) -> Result<BTreeSet<String>, Unfit> {
         Self::check(&delta)?;
         // What was removed below the floor is told by nobody. A copy that has taken the beginning of a whole knows its
         // floor, and goes on with the next part.
@@ -141,21 +144,24 @@ impl Book {
         self.force(delta)
     }
 
-    fn replace(&mut self, delta: Delta) -> Result<(), Unfit> {
+    fn replace(&mut self, delta: Delta) -> Result<BTreeSet<String>, Unfit> {
         let mut anew = Self::EMPTY;
-        anew.force(delta)?;
-        *self = anew;
-        Ok(())
+        let mut changed = anew.force(delta)?;
+        let before = core::mem::replace(self, anew);
+        changed.extend(before.entries.into_keys());
+        Ok(changed)
     }
 
     /// Takes a delta whatever it follows, as long as the copy stays within its bounds. An entry whose last change lies
     /// in the span, but which the delta does not name, has changed later or is gone: it is dropped.
-    pub(super) fn force(&mut self, delta: Delta) -> Result<(), Unfit> {
+    pub(super) fn force(&mut self, delta: Delta) -> Result<BTreeSet<String>, Unfit> {
         let span = delta.after.saturating_add(1)..=delta.sequence;
         let superseded = |entry: &Entry| span.contains(&entry.sequence);
         let mut bytes = self.bytes;
         let mut live = self.entries.len() - self.tombstones;
+        let mut changed = BTreeSet::new();
         for (key, entry) in self.entries.iter().filter(|(_, entry)| superseded(entry)) {
+            changed.insert(key.clone());
             bytes -= weight(key, entry.value.as_deref());
             live -= usize::from(entry.value.is_some());
         }
@@ -174,6 +180,7 @@ impl Book {
             self.entries.retain(|_, entry| !superseded(entry));
         }
         for Change { key, sequence, value } in delta.changes {
+            changed.insert(key.clone());
             self.entries.insert(key, Entry { sequence, value });
         }
         self.sequence = delta.sequence;
@@ -181,7 +188,7 @@ impl Book {
         self.bytes = bytes;
         self.tombstones = self.entries.len() - live;
         self.forget_removals();
-        Ok(())
+        Ok(changed)
     }
 
     /// Whether a delta is what an honest writer could have sent.
@@ -192,7 +199,7 @@ impl Book {
         let mut before = delta.after;
         let mut keys = BTreeSet::new();
         for Change { key, sequence, value } in &delta.changes {
-            if key.len() > NAME_BYTES_MAX
+            if key.len() > CATALOG_KEY_BYTES_MAX
                 || value.as_ref().is_some_and(|value| value.len() > CATALOG_VALUE_BYTES_MAX)
                 || delta.changes.len() > CATALOG_ENTRIES_MAX + CATALOG_TOMBSTONES_MAX + 1
             {

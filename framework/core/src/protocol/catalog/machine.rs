@@ -1,4 +1,8 @@
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use core::time::Duration;
 
 use super::{Book, Delta, Head, Message};
@@ -68,6 +72,8 @@ pub enum Command {
         /// Which.
         key: String,
     },
+    /// Set and remove several entries of this node's own catalog, and tell of them together.
+    Write(Vec<(String, Option<Vec<u8>>)>),
     /// Drop the copy of a node that is not linked and will not be missed.
     Forget(NodeId),
 }
@@ -75,8 +81,13 @@ pub enum Command {
 /// What the machine tells its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The copy of this node's catalog has changed.
-    Changed(NodeId),
+    /// The copy of a node's catalog has changed.
+    Changed {
+        /// Whose catalog.
+        of: NodeId,
+        /// Every entry that is not as it was, and perhaps some that are.
+        keys: BTreeSet<String>,
+    },
     /// For the first time on this link the copy is as new as its writer said.
     Described(Member),
     /// An entry was not set; the catalog is as it was.
@@ -98,7 +109,7 @@ pub enum Event {
 /// Why an entry cannot be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The key is longer than a name may be.
+    /// The key is longer than a key may be.
     KeyTooLong {
         /// How long it is.
         bytes: usize,
@@ -165,6 +176,8 @@ struct Link {
     number: u64,
     /// How much of this node's own catalog the peer had or was sent; nothing before its first word.
     told: Option<u64>,
+    /// What leads up to here is under way to it: whatever changes meanwhile waits for its acknowledgement.
+    awaited: Option<u64>,
     /// How much it has acknowledged.
     acknowledged: Option<u64>,
     /// Until all is acknowledged.
@@ -205,6 +218,12 @@ impl Machine {
         self.copies.get(&node).map(|copy| (copy.life, &copy.book))
     }
 
+    /// Whether somebody is to wait for an acknowledgement that will never come.
+    pub(super) fn lets_wait_for_nothing(&self) -> bool {
+        let lacks = |link: &Link| link.told.is_some_and(|told| told < self.own.sequence());
+        self.links.values().any(|link| lacks(link) && link.awaited.is_none())
+    }
+
     /// All copies, in the order of their nodes.
     pub fn copies(&self) -> impl Iterator<Item = (Member, &Book)> {
         self.copies.iter().map(|(&node, copy)| (Member { node, incarnation: copy.life }, &copy.book))
@@ -232,17 +251,9 @@ impl Protocol for Machine {
 
     fn command(&mut self, now: Time, command: Command, out: &mut Outbox) {
         match command {
-            Command::Set { key, value } => match self.own.set(&key, value) {
-                Ok(()) => self.tell_all(now, out),
-                Err(reason) => out.emit(Event::Refused { key, reason }),
-            },
-            Command::Remove { key } => {
-                self.own.remove(&key);
-                if self.config.bugs.has(Bug::TombstoneForgotten) {
-                    self.own.forget_every_removal();
-                }
-                self.tell_all(now, out);
-            }
+            Command::Set { key, value } => self.write(now, [(key, Some(value))], out),
+            Command::Remove { key } => self.write(now, [(key, None)], out),
+            Command::Write(entries) => self.write(now, entries, out),
             Command::Forget(node) => {
                 if !self.links.contains_key(&node) {
                     self.copies.remove(&node);
@@ -279,6 +290,23 @@ impl Protocol for Machine {
 // The writer.
 
 impl Machine {
+    fn write(&mut self, now: Time, entries: impl IntoIterator<Item = (String, Option<Vec<u8>>)>, out: &mut Outbox) {
+        for (key, value) in entries {
+            match value {
+                Some(value) => {
+                    if let Err(reason) = self.own.set(&key, value) {
+                        out.emit(Event::Refused { key, reason });
+                    }
+                }
+                None => self.own.remove(&key),
+            }
+        }
+        if self.config.bugs.has(Bug::TombstoneForgotten) {
+            self.own.forget_every_removal();
+        }
+        self.tell_all(now, out);
+    }
+
     /// A link has come up: each side says how far it is, and sends what the other lacks when it has heard the same.
     fn greet(&mut self, now: Time, member: Member, out: &mut Outbox) {
         let copy = self.copies.entry(member.node).or_insert_with(|| Copy::new(member.incarnation));
@@ -292,16 +320,16 @@ impl Machine {
         self.links_made += 1;
         let number = self.links_made;
         self.links.insert(member.node, Link::new(member, number, now, &self.config));
-        out.send(member, Message::Have { link: number, heads: self.heads() });
+        out.send(member, Message::Have { link: number, heads: self.heads(self.own.sequence()) });
     }
 
-    /// This node's own head, and those of the copies whose writers it is linked to.
-    fn heads(&self) -> Vec<Head> {
+    /// This node's own head, as far as somebody is to know of it, and those of the copies whose writers it is linked to.
+    fn heads(&self, sequence: u64) -> Vec<Head> {
         let copies = self.links.values().filter_map(|link| {
             let copy = self.copies.get(&link.member.node)?;
             Some(Head { of: link.member, sequence: copy.book.sequence() })
         });
-        [Head { of: self.me, sequence: self.own.sequence() }].into_iter().chain(copies).take(PEERS_MAX).collect()
+        [Head { of: self.me, sequence }].into_iter().chain(copies).take(PEERS_MAX).collect()
     }
 
     fn tell_all(&mut self, now: Time, out: &mut Outbox) {
@@ -336,6 +364,12 @@ impl Machine {
             link.acknowledged = Some(sequence);
             link.repeat = Repeat::new(now, &self.config);
         }
+        if link.awaited <= Some(sequence) {
+            link.awaited = None;
+            if !self.config.bugs.has(Bug::WaitingForgotten) {
+                link.tell(self.me, &self.own, &self.config, out);
+            }
+        }
     }
 
     /// Somebody lacks what follows a sequence, of whichever catalog this node has.
@@ -347,6 +381,10 @@ impl Machine {
             let Some(link) = self.links.get_mut(&from.node) else { return };
             link.acknowledged = link.acknowledged.map(|acknowledged| acknowledged.min(sequence));
             link.told = Some(sequence);
+            // What was under way is lost, or is late: it may come twice.
+            if !self.config.bugs.has(Bug::QuestionWaits) {
+                link.awaited = None;
+            }
             link.repeat = Repeat::new(now, &self.config);
             return link.tell(self.me, &self.own, &self.config, out);
         }
@@ -361,19 +399,20 @@ impl Machine {
         }
     }
 
-    /// Says again how far this node is to whoever has not acknowledged it; whoever lacks something then asks for it.
+    /// Says again how far this node has told them to all who have not acknowledged it; whoever lacks something then asks for
+    /// it. Of what waits for the acknowledgement there is nothing to ask for yet.
     fn repeat_what_is_not_acknowledged(&mut self, now: Time, out: &mut Outbox) {
         let mut unaware = Vec::new();
         for link in self.links.values_mut().filter(|link| !link.is_told(&self.own) && link.repeat.at <= now) {
             link.repeat.later(now, &self.config);
-            unaware.push((link.member, link.number));
+            unaware.push((link.member, link.number, link.told.unwrap_or(self.own.sequence())));
         }
         if self.config.bugs.has(Bug::HeadNotRepeated) {
             return;
         }
-        for (member, link) in unaware {
+        for (member, link, sequence) in unaware {
             out.reached("catalog: a head repeated");
-            out.send(member, Message::Have { link, heads: self.heads() });
+            out.send(member, Message::Have { link, heads: self.heads(sequence) });
         }
     }
 }
@@ -429,7 +468,7 @@ impl Machine {
         };
         let sequence = delta.sequence;
         match copy.apply(delta, self.config.bugs) {
-            Ok(()) => out.emit(Event::Changed(of.node)),
+            Ok(keys) => out.emit(Event::Changed { of: of.node, keys }),
             Err(Unfit::Old) => out.reached("catalog: a delta that came twice or too late"),
             Err(Unfit::Gap) => {
                 out.reached("catalog: a gap noticed");
@@ -501,7 +540,7 @@ impl Copy {
         Self { life, book: Book::EMPTY, mentioned: 0, pull: None }
     }
 
-    fn apply(&mut self, delta: Delta, bugs: Bugs) -> Result<(), Unfit> {
+    fn apply(&mut self, delta: Delta, bugs: Bugs) -> Result<BTreeSet<String>, Unfit> {
         let result = self.book.apply(delta.clone());
         match result {
             Err(Unfit::Gap) if bugs.has(Bug::DeltaOutOfOrder) => self.book.force(delta),
@@ -539,20 +578,25 @@ impl Copy {
 impl Link {
     fn new(member: Member, number: u64, now: Time, config: &Config) -> Self {
         let repeat = Repeat::new(now, config);
-        Self { member, number, told: None, acknowledged: None, repeat, greeting: None, described: false }
+        Self { member, number, told: None, awaited: None, acknowledged: None, repeat, greeting: None, described: false }
     }
 
     fn is_told(&self, own: &Book) -> bool {
         self.acknowledged == Some(own.sequence())
     }
 
+    /// Sends all that follows what the peer has or was sent, unless something is under way to it.
     fn tell(&mut self, me: Member, own: &Book, config: &Config, out: &mut Outbox) {
         // Whoever has not said how far it is will say so, or be asked.
-        let Some(told) = &mut self.told else { return };
-        for delta in own.deltas(me, *told, config.delta_bytes) {
+        let Some(told) = self.told.filter(|told| *told < own.sequence()) else { return };
+        if self.awaited.is_some() && !config.bugs.has(Bug::DeltaNotAwaited) {
+            return out.reached("catalog: a change waits for an acknowledgement");
+        }
+        for delta in own.deltas(me, told, config.delta_bytes) {
             out.send(self.member, Message::Delta(delta));
         }
-        *told = own.sequence();
+        self.told = Some(own.sequence());
+        self.awaited = self.told;
     }
 }
 

@@ -24,7 +24,7 @@
 //! | `Have` | anybody | a linked peer | when the link comes up: one's own head, and one's copies of linked nodes |
 //! | `Have` | writer | a peer that has not acknowledged the last change | again and again, ever more slowly |
 //! | `Taken` | reader | writer | after its delta, and when its head is no news: the acknowledgement |
-//! | `Delta` | writer | every linked peer | after a change, and after the first `Have` of a link |
+//! | `Delta` | writer | a linked peer | after a change, after the first `Have` of a link, and after `Taken` if something has changed meanwhile |
 //! | `Delta` | anybody | who asked | after a `Pull` |
 //! | `Pull` | reader | the writer if it is linked, then one linked peer after the other | at once on a gap; on hearing of a head that it does not reach, if nothing comes |
 //!
@@ -34,6 +34,10 @@
 //! A change costs one delta and one acknowledgement for each linked peer. A link costs two greetings and two
 //! acknowledgements. When all is acknowledged, nothing is sent and nobody wakes.
 //!
+//! Until its delta is acknowledged a writer sends no other one to that peer. What changes meanwhile goes afterwards, as one
+//! delta, in which an entry that has changed often stands once. So changes that are faster than a link do not queue up, and
+//! the peer gets the newest of each entry as often as the link carries it.
+//!
 //! **Invariants.**
 //! - **C1** A catalog has one writer, so a sequence names one state: an entry of a copy is exactly what the writer wrote at
 //!   the entry's sequence, and a copy at its writer's sequence equals it. Deltas of another life, deltas after a gap and old
@@ -41,6 +45,9 @@
 //! - **C2** Once links are up and writers quiet, every copy of a linked node is equal to its original. Why: until a peer
 //!   has acknowledged the last sequence, the writer repeats its head; a reader that has heard of a head repeats its
 //!   question until it has reached it.
+//! - **C3** On each link at most one delta of the writer's own catalog is under way that the peer has not asked for, in one
+//!   part or several; and while a change is to wait, one is. Why it does not wait for ever: a lost delta is asked for,
+//!   as C2 says, and what is asked for is sent whatever is under way.
 //!
 //! **Bounds.** Of a catalog: [`CATALOG_VALUE_BYTES_MAX`](crate::wire::limits::CATALOG_VALUE_BYTES_MAX) a value,
 //! [`CATALOG_ENTRIES_MAX`](crate::wire::limits::CATALOG_ENTRIES_MAX) entries,

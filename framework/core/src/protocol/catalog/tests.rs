@@ -1,4 +1,4 @@
-use alloc::{format, string::ToString, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::ToString, vec, vec::Vec};
 
 use proptest::prelude::*;
 
@@ -24,17 +24,28 @@ struct Room {
     machines: Vec<Machine>,
     under_way: Vec<(Member, Member, Message)>,
     events: Vec<(usize, Event)>,
+    unanswered: Vec<invariant::UnderWay>,
 }
 
 impl Room {
     fn new(count: u8) -> Self {
-        let machines = (0..count).map(|number| Machine::new(member(number), Config::default())).collect();
-        Self { now: Time::default(), machines, under_way: Vec::new(), events: Vec::new() }
+        Self::with(count, Config::default())
+    }
+
+    fn with(count: u8, config: Config) -> Self {
+        let machines = (0..count).map(|number| Machine::new(member(number), config)).collect();
+        let unanswered = (0..count).map(|_| invariant::UnderWay::default()).collect();
+        Self { now: Time::default(), machines, under_way: Vec::new(), events: Vec::new(), unanswered }
     }
 
     fn step(&mut self, at: usize, input: impl FnOnce(&mut Machine, Time, &mut Outbox<Effect<Machine>>)) {
         let mut out = Outbox::new();
         input(&mut self.machines[at], self.now, &mut out);
+        let said = out.effects().iter().filter_map(|effect| match effect {
+            Effect::Send { to, message } => Some((*to, message)),
+            Effect::Emit(_) | Effect::Record(_) => None,
+        });
+        assert_eq!(self.unanswered[at].said(member(at as u8), said), Ok(()));
         for effect in out.drain() {
             match effect {
                 Effect::Send { to, message } => self.under_way.push((member(at as u8), to, message)),
@@ -56,6 +67,7 @@ impl Room {
     fn link(&mut self, a: usize, b: usize) {
         for (at, peer) in [(a, b), (b, a)] {
             let change = ViewChange::Linked(member(peer as u8));
+            self.unanswered[at].linked(member(peer as u8));
             self.step(at, |machine, now, out| machine.view_changed(now, change, out));
         }
     }
@@ -69,6 +81,7 @@ impl Room {
 
     fn deliver_next(&mut self) {
         let (from, to, message) = self.under_way.remove(0);
+        self.unanswered[usize::from(to.node.0[0])].heard(to, from, &message);
         self.step(usize::from(to.node.0[0]), |machine, now, out| machine.receive(now, from, message, out));
     }
 
@@ -89,6 +102,7 @@ impl Room {
 
     fn check(&self) {
         for reader in &self.machines {
+            assert_eq!(invariant::check_waits(reader), Ok(()));
             for writer in &self.machines {
                 assert_eq!(invariant::check_copy(reader, writer), Ok(()));
             }
@@ -211,17 +225,114 @@ fn an_acknowledgement_of_an_earlier_link_is_none() {
 
 #[test]
 fn a_gap_is_asked_for_at_once() {
+    let mut room = Room::with(2, Config { delta_bytes: 1, ..Config::default() });
+    room.set(0, "a", b"1");
+    room.set(0, "b", b"2");
+    room.link(0, 1);
+    while room.names_sent() != ["taken", "delta", "delta"] {
+        room.deliver_next();
+    }
+    room.under_way.drain(..2);
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["pull"]);
+    assert_eq!(room.machines[1].copy(member(0).node).unwrap().1.sequence(), 0);
+    room.deliver_all();
+    assert_eq!(invariant::check_arrived(&room.machines[1], &room.machines[0]), Ok(()));
+}
+
+/// What one delta says: which entries it changes, and to what.
+fn said(message: &Message) -> Vec<(&str, &[u8])> {
+    let Message::Delta(delta) = message else { panic!("{message:?} is no delta") };
+    delta.changes.iter().map(|change| (&*change.key, change.value.as_deref().unwrap_or(b"removed"))).collect()
+}
+
+#[test]
+fn what_changes_faster_than_the_link_carries_goes_as_one_delta_of_the_newest_values() {
+    let mut room = Room::new(2);
+    room.link(0, 1);
+    room.deliver_all();
+    for value in b'1'..=b'9' {
+        room.set(0, "a", &[value]);
+    }
+    room.set(0, "b", b"1");
+    room.remove(0, "b");
+    assert_eq!(room.names_sent(), ["delta"]);
+    assert_eq!(said(&room.under_way[0].2), [("a", &b"1"[..])]);
+    room.deliver_next();
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["delta"]);
+    assert_eq!(said(&room.under_way[0].2), [("a", &b"9"[..]), ("b", b"removed")]);
+    room.deliver_all();
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn what_waits_comes_with_the_answer_about_a_delta_that_was_lost() {
     let mut room = Room::new(2);
     room.link(0, 1);
     room.deliver_all();
     room.set(0, "a", b"1");
     room.under_way.clear();
     room.set(0, "b", b"2");
-    room.deliver_next();
-    assert_eq!(room.names_sent(), ["pull"]);
-    assert_eq!(room.machines[1].copy(member(0).node).unwrap().1.sequence(), 0);
+    room.wake(0);
     room.deliver_all();
-    assert_eq!(invariant::check_arrived(&room.machines[1], &room.machines[0]), Ok(()));
+    room.wake(1);
+    room.deliver_next();
+    assert_eq!(said(&room.under_way[0].2), [("a", &b"1"[..]), ("b", b"2")]);
+    room.deliver_all();
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn what_waits_for_an_acknowledgement_that_was_lost_goes_when_the_head_is_repeated() {
+    let mut room = Room::new(2);
+    room.link(0, 1);
+    room.deliver_all();
+    room.set(0, "a", b"1");
+    room.deliver_next();
+    room.under_way.clear();
+    room.set(0, "a", b"2");
+    room.wake(0);
+    // The repeated head is that of what was sent: nobody asks for what waits.
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["taken"]);
+    room.deliver_next();
+    assert_eq!(room.names_sent(), ["delta"]);
+    room.deliver_all();
+    assert!(room.is_quiet());
+}
+
+#[test]
+fn who_is_told_of_a_change_is_told_which_entries() {
+    let mut room = Room::new(2);
+    for key in ["a", "b", "c"] {
+        room.set(0, key, b"1");
+    }
+    room.link(0, 1);
+    room.deliver_all();
+    let told = |room: &mut Room| {
+        let all = room.events.drain(..).filter_map(|(at, event)| match event {
+            Event::Changed { of, keys } if (at, of) == (1, member(0).node) => Some(keys),
+            _ => None,
+        });
+        all.flatten().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut room), ["a", "b", "c"]);
+    room.set(0, "b", b"2");
+    room.remove(0, "c");
+    room.deliver_all();
+    assert_eq!(told(&mut room), ["b", "c"]);
+}
+
+/// A whole says nothing of what was removed and forgotten, and yet these entries are others than before.
+#[test]
+fn a_copy_that_starts_anew_tells_of_what_it_has_no_more() {
+    let change = |key: &str, sequence| Change { key: key.to_string(), sequence, value: Some(vec![]) };
+    let mut copy = Book::default();
+    copy.apply(Delta { of: member(0), after: 0, sequence: 2, floor: 0, changes: vec![change("x", 1), change("y", 2)] })
+        .unwrap();
+    let whole = Delta { of: member(0), after: 0, sequence: 9, floor: 8, changes: vec![change("y", 2), change("z", 9)] };
+    assert_eq!(copy.apply(whole).unwrap().into_iter().collect::<Vec<_>>(), ["x", "y", "z"]);
 }
 
 #[test]

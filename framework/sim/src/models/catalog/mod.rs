@@ -13,7 +13,7 @@
 //! **Bounds.** How often each thing may happen is part of the state, see [`Allowance`]. So each world is finite, and is
 //! exhausted.
 //!
-//! **Invariants.** C1 for each pair of nodes in each state. C2 by recovery: links that are up at one end alone go down,
+//! **Invariants.** C1 for each pair of nodes in each state, and of C3 that nothing waits without a reason. C2 by recovery: links that are up at one end alone go down,
 //! and what is under way arrives, or is lost; then nodes are woken and everything arrives, until nobody has anything
 //! to do: each copy of a linked node is there, and its reader knows. Then links come up that were not, and in the end every node has a copy of
 //! every other.
@@ -132,6 +132,7 @@ impl Model for Catalog {
 
     fn check(&self, state: &State) -> Result<(), String> {
         for reader in &state.nodes {
+            invariant::check_waits(&reader.machine)?;
             for writer in &state.nodes {
                 invariant::check_copy(&reader.machine, &writer.machine)?;
             }

@@ -101,9 +101,12 @@ impl Worlds {
         let mut config = Config::default();
         config.repeat_min = TICK;
         config.repeat_max = TICK;
-        if self == Self::Floor {
+        match self {
+            // Each entry is a part of its own, so that there are gaps.
+            Self::Pair => config.delta_bytes = 1,
             // Three entries.
-            config.delta_bytes = 81;
+            Self::Floor => config.delta_bytes = 81,
+            Self::Lives | Self::Three => {}
         }
         config
     }
