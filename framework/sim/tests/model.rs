@@ -195,13 +195,15 @@ fn exhaust(name: &str) {
 }
 
 /// A rule of the catalog that is broken, a world that shows it, and how many actions that takes.
-const CATCHES: [(Bug, Worlds, Scope, usize); 6] = [
+const CATCHES: [(Bug, Worlds, Scope, usize); 8] = [
     (Bug::DeltaOutOfOrder, Worlds::Pair, Scope::Fast, 5),
     (Bug::GapNotPulled, Worlds::Pair, Scope::Fast, 3),
     (Bug::HeadNotRepeated, Worlds::Pair, Scope::Fast, 1),
     (Bug::StaleLifeAccepted, Worlds::Lives, Scope::Fast, 5),
     (Bug::TombstoneForgotten, Worlds::Lives, Scope::Long, 4),
     (Bug::TombstoneForgotten, Worlds::Floor, Scope::Fast, 0),
+    (Bug::WaitingForgotten, Worlds::Pair, Scope::Fast, 4),
+    (Bug::QuestionWaits, Worlds::Pair, Scope::Fast, 3),
 ];
 
 #[test]

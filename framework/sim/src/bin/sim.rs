@@ -87,7 +87,7 @@ const AFTER_HELP: &str = "Examples:
   cargo sim --scenario catalog --seed 0x2a --minimise
                                                    as little as still fails, kept as tests/regressions/NNN.ron
   cargo sim --replay tests/regressions/001.ron     that again
-  cargo sim --play tests/plays/catalog-waiting.play a scene with its conversation; --write keeps that
+  cargo sim --play tests/plays/mutex-death.play     a scene with its conversation; --write keeps that
   cargo sim --bugs                                 bugs planted on purpose, and how soon each is found
   cargo sim --check-determinism --seeds 50         the same seed twice is the same run
 

@@ -68,6 +68,7 @@ async fn honest(world: &World) -> Honest {
         mutexes: Mutexes::new(life.clone()),
         rescue_dir: None,
         variables: crate::runtime::variables::Variables::new(life),
+        sayings: crate::runtime::sayings::Sayings::new(id),
         replicas: 2,
         events: broadcast::channel(16).0,
         description: Vec::new(),

@@ -267,6 +267,23 @@ fn what_changes_faster_than_the_link_carries_goes_as_one_delta_of_the_newest_val
 }
 
 #[test]
+fn what_is_written_together_goes_as_one_delta_and_what_is_refused_keeps_the_rest_from_nothing() {
+    let mut room = Room::new(2);
+    room.set(0, "a", b"1");
+    room.link(0, 1);
+    room.deliver_all();
+    let large = vec![0; CATALOG_VALUE_BYTES_MAX + 1];
+    let entries = [("a", None), ("b", Some(large)), ("c", Some(b"3".to_vec()))];
+    let write = Command::Write(entries.map(|(key, value)| (key.to_string(), value)).into());
+    room.step(0, |machine, now, out| machine.command(now, write, out));
+    assert_eq!(room.names_sent(), ["delta"]);
+    assert_eq!(said(&room.under_way[0].2), [("a", &b"removed"[..]), ("c", b"3")]);
+    assert!(matches!(&room.events[..], [.., (0, Event::Refused { key, .. })] if key == "b"));
+    room.deliver_all();
+    assert!(room.is_quiet());
+}
+
+#[test]
 fn what_waits_comes_with_the_answer_about_a_delta_that_was_lost() {
     let mut room = Room::new(2);
     room.link(0, 1);
