@@ -48,7 +48,7 @@ async fn who_is_killed_or_leaves_says_nothing_any_more_and_nothing_of_an_earlier
     }
     let name = || "a/life".to_owned();
     let mut expected = [0, 1, 2].map(|index| EntryChange::Set { node: ids[index], name: name(), value: 1 });
-    expected.sort_by_key(|change| node_of(change));
+    expected.sort_by_key(node_of);
     assert_eq!(seen, expected);
 
     cluster.kill(0);

@@ -126,7 +126,7 @@ impl CatalogHost {
         let said = said.iter().map(|(to, message)| (*to, message));
         let catalog = self.node.engine.catalog();
         let result = self.under_way.said(catalog.me(), said).and_then(|()| invariant::check_waits(catalog));
-        self.broken = self.broken.or(result.err());
+        self.broken = self.broken.or_else(|| result.err());
     }
 }
 

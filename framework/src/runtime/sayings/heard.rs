@@ -137,7 +137,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// The next entry that is not as this reader knows it, as it is now; `None` once the node has left.
-    pub(crate) async fn next(&mut self) -> Option<News> {
+    pub(crate) async fn next(&self) -> Option<News> {
         loop {
             if let Some(news) = self.look() {
                 return Some(news);
@@ -195,7 +195,7 @@ mod tests {
     fn a_slow_reader_is_shown_the_newest_and_is_as_far_behind_as_there_are_names() {
         let (me, other) = (NodeId([1; 32]), NodeId([2; 32]));
         let sayings = Sayings::new(me);
-        let mut watch = sayings.watch("ephemeral/".into());
+        let watch = sayings.watch("ephemeral/".into());
         for value in 0..100 {
             sayings.set("ephemeral/a", bytes(value)).unwrap();
             sayings.state.lock().heard.note(other, "ephemeral/a", Some(bytes(value)));
@@ -205,7 +205,7 @@ mod tests {
             sayings.clear(&format!("ephemeral/short/{value}")).unwrap();
         }
         assert_eq!(sayings.state.lock().heard.watches[&0].unread.len(), 2);
-        let mut next = || watch.next().now_or_never().map(|news| news.unwrap());
+        let next = || watch.next().now_or_never().map(|news| news.unwrap());
         for node in [me, other] {
             let news = News { key: "ephemeral/a".into(), node, value: Some(bytes(99)), known: false };
             assert_eq!(next(), Some(news));
@@ -223,8 +223,8 @@ mod tests {
         let (sayings, node) = (Sayings::new(NodeId([1; 32])), NodeId([2; 32]));
         let show = |entries: &[(&str, &[u8])]| sayings.state.lock().heard.show(node, entries.iter().copied());
         show(&[("published/a", b"1"), ("published/b", b"1")]);
-        let mut watch = sayings.watch("published/".into());
-        let mut next = || watch.next().now_or_never().map(|news| news.unwrap()).map(|it| (it.key, it.value));
+        let watch = sayings.watch("published/".into());
+        let next = || watch.next().now_or_never().map(|news| news.unwrap()).map(|it| (it.key, it.value));
         assert_eq!(next().map(|(key, _)| key).as_deref(), Some("published/a"));
         assert_eq!(next().map(|(key, _)| key).as_deref(), Some("published/b"));
         show(&[("published/b", b"1"), ("published/c", b"2")]);

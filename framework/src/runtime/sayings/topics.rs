@@ -331,7 +331,7 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     /// What comes next; `None` once the node has left and all is told.
-    pub(crate) async fn next(&mut self) -> Option<Told> {
+    pub(crate) async fn next(&self) -> Option<Told> {
         loop {
             {
                 let mut state = self.queue.state.lock();
@@ -374,7 +374,7 @@ mod tests {
     }
 
     /// What a subscriber is told, in short: the value of a message, or how many are missed.
-    fn told(subscriber: &mut Subscriber) -> Vec<Result<u8, u64>> {
+    fn told(subscriber: &Subscriber) -> Vec<Result<u8, u64>> {
         let next = || match subscriber.next().now_or_never()?? {
             Told::Message { value, .. } => Some(Ok(value[0])),
             Told::Missed(missed) => Some(Err(missed)),
@@ -385,19 +385,19 @@ mod tests {
     #[test]
     fn a_gap_is_told_and_what_is_old_or_for_another_subscription_is_not() {
         let sayings = Sayings::new(NodeId([1; 32]));
-        let mut subscriber = sayings.subscribe(Name::new("t").unwrap()).unwrap();
+        let subscriber = sayings.subscribe(Name::new("t").unwrap()).unwrap();
         for (life, subscription, number) in
             [(1, 1, 2), (1, 1, 3), (1, 1, 3), (1, 2, 4), (1, 1, 6), (2, 1, 1), (1, 1, 7)]
         {
             sayings.receive(member(life), broadcast(subscription, number));
         }
-        assert_eq!(told(&mut subscriber), [Err(2), Ok(2), Ok(3), Err(2), Ok(6), Err(1), Ok(1)]);
+        assert_eq!(told(&subscriber), [Err(2), Ok(2), Ok(3), Err(2), Ok(6), Err(1), Ok(1)]);
         assert_eq!((sayings.counts.ignored.get(), sayings.counts.received.get()), (3, 4));
         sayings.receive(member(2), broadcast(1, u64::MAX));
         sayings.receive(member(2), broadcast(1, u64::MAX));
         let large = Broadcast { value: vec![0; BROADCAST_BYTES_MAX + 1].into(), ..broadcast(1, u64::MAX) };
         sayings.receive(member(2), large);
-        assert_eq!(told(&mut subscriber), [Err(u64::MAX - 2), Ok(255), Ok(255)]);
+        assert_eq!(told(&subscriber), [Err(u64::MAX - 2), Ok(255), Ok(255)]);
         drop(subscriber);
         sayings.receive(member(2), broadcast(1, 9));
         assert!(sayings.topics.0.lock().others[&member(2).node].received.is_empty(), "nobody wants it");

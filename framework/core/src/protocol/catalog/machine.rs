@@ -402,10 +402,10 @@ impl Machine {
     /// Says again how far this node has told them to all who have not acknowledged it; whoever lacks something then asks for
     /// it. Of what waits for the acknowledgement there is nothing to ask for yet.
     fn repeat_what_is_not_acknowledged(&mut self, now: Time, out: &mut Outbox) {
-        let mut unaware = Vec::new();
+        let (mut unaware, last) = (Vec::new(), self.own.sequence());
         for link in self.links.values_mut().filter(|link| !link.is_told(&self.own) && link.repeat.at <= now) {
             link.repeat.later(now, &self.config);
-            unaware.push((link.member, link.number, link.told.unwrap_or(self.own.sequence())));
+            unaware.push((link.member, link.number, link.told.unwrap_or(last)));
         }
         if self.config.bugs.has(Bug::HeadNotRepeated) {
             return;
