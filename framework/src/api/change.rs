@@ -87,8 +87,8 @@ pub(crate) fn follower(variables: &Arc<Variables>, prefix: String) -> Result<Fol
     variables.follow(prefix).map_err(|_| WatchError::TooMany { limit: FOLLOWED_MAX })
 }
 
-/// The changes of what somebody watches, as a [`Stream`]. It ends when the node leaves. Dropping it ends the watching; dropping
-/// a future of its next change loses none.
+/// The changes of what somebody watches, one after the other, also as a [`Stream`]. It ends when the node leaves. Dropping it
+/// ends the watching.
 #[must_use = "nothing is watched any more when it is dropped"]
 pub struct Changes<T> {
     stream: Pin<Box<dyn Stream<Item = Change<T>> + Send>>,
@@ -125,6 +125,16 @@ impl<T: Send + 'static> Changes<T> {
             Some((change, (follower, decode)))
         });
         Self { stream: stream.boxed() }
+    }
+}
+
+impl<T> Changes<T> {
+    /// The next change; nothing when the node has left.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: no change is lost.
+    pub async fn next(&mut self) -> Option<Change<T>> {
+        self.stream.next().await
     }
 }
 

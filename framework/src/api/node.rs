@@ -541,8 +541,6 @@ impl Node {
     /// ```no_run
     /// # use guthi::prelude::*;
     /// # async fn example(node: Node) -> guthi::Result<()> {
-    /// use futures::StreamExt as _;
-    ///
     /// let mut changes = node.watch_prefix::<String>("board/")?;
     /// while let Some(change) = changes.next().await {
     ///     match change {

@@ -234,8 +234,6 @@ impl<T: Travels> Variable<T> {
     /// ```no_run
     /// # use guthi::prelude::*;
     /// # async fn example(node: Node) -> guthi::Result<()> {
-    /// use futures::StreamExt as _;
-    ///
     /// let total = node.variable("total", 0_u64).await?;
     /// let mut changes = total.watch();
     /// while let Some(change) = changes.next().await {

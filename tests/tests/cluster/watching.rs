@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::StreamExt as _;
 use guthi::{Change, Changes, Node, Variable, WatchError, testing::Cluster};
 use guthi_tests::cluster::within;
 

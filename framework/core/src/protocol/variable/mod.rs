@@ -41,6 +41,9 @@
 //! | `Fill`, `Filled` | home | the other homes, and back | all records are here; piece by piece |
 //! | `Release`, `Released` | home | who has kept the shard and is no home of it, and back | the shard is active |
 //! | `Offer`, `Offered` | a later life of an excluded member | every home, and back | after each install |
+//! | `Follow` | follower | every member | somebody follows all variables whose names begin alike; and after each install; repeated until the first `News` |
+//! | `News` | home | follower | what there is, and what has changed, piece by piece; repeated until `Heard` |
+//! | `Heard`, `Unfollow` | follower | home | at once; nobody follows it any more |
 //! | `Holding` | who knows that there are variables | all others | it learns that |
 //!
 //! **How it goes.** A read without a copy costs a round trip. A write goes to the home, which takes all that waits for the
@@ -55,6 +58,11 @@
 //! back, it asks for the next. The home keeps the question until the version is written, and answers it together with the
 //! writer. So all who watch have each version one message after it is written, or a later one; they cost the writer nothing
 //! but the round in which copies are taken back. What is lost is asked for again and again, and in each view anew.
+//!
+//! **Who follows** all variables whose names begin alike is told by each home what there is, and then of each version after it
+//! is written. A home has one piece under way for each follower, and notes the names that change meanwhile. After an install all
+//! is listed anew; what a home does not name in the list of a shard is gone. What is being written is named, and not told. What
+//! is told is no read: it waits for no lease.
 //!
 //! **Leases.** What is read is said only if, after it was looked at, the node has a lease and is not wedged; the view need not be
 //! active for that, since nothing newer is committed before its reports are in. What is answered by the home, done or refused,
@@ -85,6 +93,7 @@
 //! - **D9** What is seen of each variable is linearizable, by those who were excluded too.
 //! - **D10** What is written under guards is written in the order of their fences.
 //! - **D12** Whoever watches a variable sees its versions rise, and at last the newest.
+//! - **D13** So does whoever follows variables, of each; and it knows at last which there are.
 //! - **W3** When faults have ended, every read and write of a shard that is not orphaned ends.
 //!
 //! **Why D4.** An acknowledged version was stored by all homes of its view before they were wedged in it. Any of them that
@@ -97,7 +106,8 @@
 //!
 //! **Bounds.** [`VARIABLES_MAX`](crate::wire::limits::VARIABLES_MAX) names with which something is under way at one home;
 //! values of [`VARIABLE_BYTES_MAX`](crate::wire::limits::VARIABLE_BYTES_MAX); messages of later views: 64 for each member. For
-//! each variable that is idle its name, its value, and 48 bytes for each member whose last batch is not known to be settled.
+//! each follower one piece, and the names that have changed since; a member follows
+//! [`FOLLOWED_MAX`](crate::wire::limits::FOLLOWED_MAX) beginnings. For each variable that is idle its name, its value, and 48 bytes for each member whose last batch is not known to be settled.
 //! Records that were deleted go with the first view change after their writers have their answers. The last 64 views are known;
 //! a shard that was not active in any of them is orphaned.
 //!
