@@ -37,6 +37,7 @@ async fn main() -> guthi::Result<()> {
                 EntryChange::Set { name, value: 0, .. } => println!("{name} is here"),
                 EntryChange::Set { name, value, .. } => println!("{name} has said {value}"),
                 EntryChange::Gone { name, .. } => println!("{name} is gone"),
+                _ => {}
             },
         }
     }

@@ -117,7 +117,7 @@ impl<T: Send + 'static> Changes<T> {
         follower: Follower,
         decode: impl Fn(&str, &State) -> Result<(T, Version), ReadError> + Send + Sync + 'static,
     ) -> Self {
-        let stream = stream::unfold((follower, decode), async |(mut follower, decode)| {
+        let stream = stream::unfold((follower, decode), async |(follower, decode)| {
             let change = match follower.next().await? {
                 News::Listed => Change::Listed,
                 News::Of(name, state, skipped) => change_of(&name, decode(&name, &state), skipped),

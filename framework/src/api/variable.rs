@@ -243,7 +243,6 @@ impl<T: Travels> Variable<T> {
     /// }
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn watch(&self) -> Changes<T> {
         let kind = self.kind.clone();
         Changes::of(self.cell.watch(), move |name, state| read_as(name, &kind, state))

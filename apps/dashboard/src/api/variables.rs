@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use data_encoding::BASE64;
-use futures::{StreamExt as _, stream};
+use futures::stream;
 use guthi::{Change, RawValue, RawVariable, VariableType, Version};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};

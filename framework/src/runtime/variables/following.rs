@@ -187,7 +187,7 @@ impl Follower {
     }
 
     /// The next that it does not know; nothing when the node has left.
-    pub(crate) async fn next(&mut self) -> Option<News> {
+    pub(crate) async fn next(&self) -> Option<News> {
         loop {
             {
                 let mut inner = self.subject.inner.lock();
