@@ -45,9 +45,16 @@ const LIST: &[Allowed] = &[
         "nodes, letters, views, and each thing that can happen to them",
     ),
     allow("framework/sim/src/models/variable/worlds.rs", "beginnings", 88, "a table: one entry for each way to begin"),
-    allow("framework/sim/src/scenario/variable/host.rs", "file", 551, "a node and its users, who want many things"),
+    allow("framework/sim/src/scenario/variable/host.rs", "file", 622, "a node and its users, who want many things"),
+    allow("framework/sim/src/scenario/variable/mod.rs", "file", 526, "what users do, and the rules that are checked"),
+    allow(
+        "framework/src/api/builder.rs",
+        "file",
+        505,
+        "one setting after the other, and what they are put together to",
+    ),
     allow("framework/src/api/builder.rs", "start", 72, "what a node is made of, one part after the other"),
-    allow("framework/src/api/error.rs", "file", 706, "one enum for each operation, with its words"),
+    allow("framework/src/api/error.rs", "file", 794, "one enum for each operation, with its words"),
     allow(
         "framework/core/src/protocol/membership/machine.rs",
         "file",
