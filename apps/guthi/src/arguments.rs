@@ -408,7 +408,7 @@ standard error says how many are not shown. It ends when the node leaves.
 
 Examples:
   $ guthi var watch site/hits
-  $ guthi var watch site/hits --updates-only
+  $ guthi var watch site/hits --updates-only -n 1
   $ guthi var watch site/hits -o jsonl")]
     Watch {
         /// The variable
@@ -417,6 +417,9 @@ Examples:
         /// Leaves out what there is at first
         #[arg(long)]
         updates_only: bool,
+        /// Ends after so many
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
     },
     /// Gives a variable a value, and creates it if it is not there
     Set(Box<VarSet>),

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{TcpStream, ToSocketAddrs},
+    ops::ControlFlow,
     time::Duration,
 };
 
@@ -95,23 +96,25 @@ impl Client {
         Ok(())
     }
 
-    /// The changes of a variable, one after the other, until the node leaves.
+    /// The changes of a variable, one after the other, until the node leaves or this is told that it is enough.
     pub(crate) fn changes(
         &self,
         path: &str,
-        mut each: impl FnMut(&Value) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        mut each: impl FnMut(&Value) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<ControlFlow<()>, Failure> {
         let sent = self.agent.get(self.address(path)).header("Authorization", self.bearer()).call();
         let response = sent.map_err(|error| self.lost(&error))?;
         if !response.status().is_success() {
-            return self.read(response).map(drop);
+            return self.read(response).map(|_| ControlFlow::Continue(()));
         }
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
         for line in BufReader::new(reader).lines() {
             let line = line.map_err(|error| self.lost(&error.into()))?;
-            each(&serde_json::from_str(&line).map_err(|error| self.strange(&error))?)?;
+            if each(&serde_json::from_str(&line).map_err(|error| self.strange(&error))?)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Sends a part of what an export gave.

@@ -3,6 +3,8 @@
 use std::{
     fs,
     io::{BufRead, BufReader, BufWriter, IsTerminal, Write},
+    mem,
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -30,7 +32,7 @@ pub(crate) fn run(command: Var, globals: &Globals, screen: &Screen) -> Result<Ex
     match command {
         Var::Ls { prefix, contains } => return list(prefix.as_deref(), contains.as_deref(), &client, screen),
         Var::Get { name, raw } => get(&name, raw, &client, screen)?,
-        Var::Watch { name, updates_only } => watch(&name, updates_only, &client, screen)?,
+        Var::Watch { name, updates_only, count } => watch(&name, updates_only, count, &client, screen)?,
         Var::Set(set) => write(&set, &client, screen)?,
         Var::Add { name, delta } => {
             let answer = client.post(&format!("{}/add", path(&name)), &json!({ "delta": delta })).map_err(explain)?;
@@ -79,34 +81,42 @@ fn get(name: &str, raw: bool, client: &Client, screen: &Screen) -> Result<(), Fa
     }
 }
 
-/// Prints each value of a variable as it comes.
-fn watch(name: &str, updates_only: bool, client: &Client, screen: &Screen) -> Result<(), Failure> {
-    let mut first = updates_only;
-    client.changes(&format!("{}/changes", path(name)), |line| {
-        if line["change"].is_null() || std::mem::take(&mut first) {
-            return Ok(());
+/// Prints each value of a variable as it comes, so many at most.
+fn watch(name: &str, updates_only: bool, count: u64, client: &Client, screen: &Screen) -> Result<(), Failure> {
+    let (mut first, mut left) = (updates_only, count);
+    let ended = client.changes(&format!("{}/changes", path(name)), |line| {
+        if line["change"].is_null() || mem::take(&mut first) {
+            return Ok(ControlFlow::Continue(()));
         }
-        if screen.is_json() {
-            return screen.json_line(line);
-        }
-        let variable = &line["variable"];
-        if let Some(skipped) = line["skipped"].as_u64().filter(|skipped| *skipped > 0) {
-            screen.note(&format!("{skipped} values came and went meanwhile"));
-        }
-        match (line["change"].as_str(), variable.get("value"), variable["base64"].as_str()) {
-            (Some("set"), Some(value), _) => {
-                screen.detail(&format!("the version {}", variable["version"].as_str().unwrap_or("?")));
-                screen.json_line(value)
-            }
-            (Some("set"), None, base64) => screen.raw(base64.unwrap_or_default()),
-            (change, ..) => {
-                screen.note(&format!("{} is {}", plain(name), plain(change.unwrap_or("?"))));
-                Ok(())
-            }
-        }
+        change(name, line, screen)?;
+        left -= 1;
+        Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    screen.note(&format!("{} has left", plain(&client.name)));
+    if ended.is_continue() {
+        screen.note(&format!("{} has left", plain(&client.name)));
+    }
     Ok(())
+}
+
+fn change(name: &str, line: &Value, screen: &Screen) -> Result<(), Failure> {
+    if screen.is_json() {
+        return screen.json_line(line);
+    }
+    let variable = &line["variable"];
+    if let Some(skipped) = line["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+        screen.note(&format!("{skipped} values came and went meanwhile"));
+    }
+    match (line["change"].as_str(), variable.get("value"), variable["base64"].as_str()) {
+        (Some("set"), Some(value), _) => {
+            screen.detail(&format!("the version {}", variable["version"].as_str().unwrap_or("?")));
+            screen.json_line(value)
+        }
+        (Some("set"), None, base64) => screen.raw(base64.unwrap_or_default()),
+        (change, ..) => {
+            screen.note(&format!("{} is {}", plain(name), plain(change.unwrap_or("?"))));
+            Ok(())
+        }
+    }
 }
 
 fn write(set: &VarSet, client: &Client, screen: &Screen) -> Result<(), Failure> {

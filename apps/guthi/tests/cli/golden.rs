@@ -24,6 +24,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ),
     ("var-set", &["var", "set", "site/limit", "20"]),
     ("var-get", &["var", "get", "site/limit"]),
+    ("var-watch", &["var", "watch", "site/limit", "-n", "1"]),
     ("var-add", &["var", "add", "site/limit", "-2"]),
     ("var-ls", &["var", "ls"]),
     ("var-export", &["var", "export"]),
