@@ -4,9 +4,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Body,
     extract::State,
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use futures::stream;
@@ -18,7 +17,7 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     app::App,
     http::{
-        answer::List,
+        answer::{List, lines},
         input::{CallInput, Name},
         refusal::Refusal,
     },
@@ -169,19 +168,18 @@ impl Order {
 /// Lines of progress, and the answer or the error as the last one.
 fn told_by_line(
     work: impl Future<Output = Result<Value, Refusal>> + Send + 'static,
-    lines: mpsc::Receiver<Value>,
+    progress: mpsc::Receiver<Value>,
 ) -> Response {
     let work = Some(Box::pin(work));
-    let lines = stream::unfold((work, lines), async |(work, mut lines)| {
+    lines(stream::unfold((work, progress), async |(work, mut progress)| {
         let mut work = work?;
-        let (line, work) = tokio::select! {
+        let (value, work) = tokio::select! {
             biased;
-            Some(line) = lines.recv() => (line, Some(work)),
+            Some(value) = progress.recv() => (value, Some(work)),
             result = &mut work => (result.unwrap_or_else(|refusal| refusal.framed()), None),
         };
-        Some((Ok::<_, std::convert::Infallible>(format!("{line}\n")), (work, lines)))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+        Some((value, (work, progress)))
+    }))
 }
 
 fn elapsed(began: Instant) -> f64 {

@@ -1,14 +1,8 @@
 //! Mutexes: who has them, and one that is held for as long as a request lives.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    body::Body,
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use futures::stream;
 use guthi::{Guard, Mutex};
 use serde::{Deserialize, Serialize};
@@ -18,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     app::{App, HOLDERS_MAX},
     http::{
-        answer::{List, Paging},
+        answer::{List, Paging, lines},
         input::{Asked, Input, Name},
         refusal::Refusal,
     },
@@ -110,11 +104,10 @@ enum Held {
 
 /// That it was granted, that it is held, and, if that comes about, that it is lost. Dropping the answer gives it back.
 fn told_by_line(guard: Guard, place: OwnedSemaphorePermit) -> Response {
-    let lines = stream::unfold((Held::Granted(guard), place), async |(held, place)| {
-        let (line, held) = held.next().await?;
-        Some((Ok::<_, Infallible>(format!("{line}\n")), (held, place)))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    lines(stream::unfold((Held::Granted(guard), place), async |(held, place)| {
+        let (value, held) = held.next().await?;
+        Some((value, (held, place)))
+    }))
 }
 
 impl Held {

@@ -1,10 +1,9 @@
 //! Variables: what is in them, and how that is changed.
 
-use std::{collections::VecDeque, convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{App, WATCHERS_MAX},
     http::{
-        answer::{List, Paging},
+        answer::{List, Paging, lines},
         input::{Asked, CallInput, Input, Name, body},
         refusal::Refusal,
     },
@@ -262,18 +261,17 @@ pub(crate) async fn changes(State(app): State<Arc<App>>, Name(name): Name) -> Re
         return Err(refusal.next("ask another node, or let fewer watch at once"));
     };
     let changes = app.node.raw_variable(name.as_str())?.watch();
-    let lines = stream::unfold((app, changes, place), async |(app, mut changes, place)| {
+    let values = stream::unfold((app, changes, place), async |(app, mut changes, place)| {
         let mut ending = app.ending.subscribe();
-        let line = tokio::select! {
+        let value = tokio::select! {
             change = changes.next() => line_of(&app, change?),
             // Where nothing changes it is noticed by this that nobody reads any more.
             () = tokio::time::sleep(HEARTBEAT) => json!({ "watched": true }),
             _ = ending.wait_for(Option::is_some) => return None,
         };
-        Some((Ok::<_, Infallible>(format!("{line}\n")), (app, changes, place)))
+        Some((value, (app, changes, place)))
     });
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    Ok(lines(values))
 }
 
 fn line_of(app: &App, change: Change<RawValue>) -> Value {
@@ -304,12 +302,8 @@ pub(crate) async fn export(State(app): State<Arc<App>>, Asked(query): Asked<Expo
         // Nobody is told at the end if nothing is missing.
         incomplete: Some((unanswered, more)),
     };
-    let lines = stream::unfold((app, left), async |(app, mut left)| {
-        let line = left.next(&app).await?;
-        Some((Ok::<_, Infallible>(format!("{line}\n")), (app, left)))
-    });
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
-    let mut answer = (headers, Body::from_stream(lines)).into_response();
+    let values = stream::unfold((app, left), async |(app, mut left)| Some((left.next(&app).await?, (app, left))));
+    let mut answer = lines(values);
     answer.headers_mut().insert(COUNT, count);
     answer
 }

@@ -1,16 +1,29 @@
-//! Lists, page by page.
+//! Lists, page by page, and lines that come one after the other.
 
-use std::time::SystemTime;
+use std::{convert::Infallible, time::SystemTime};
 
+use axum::{
+    body::Body,
+    http::header,
+    response::{IntoResponse, Response},
+};
 use data_encoding::BASE64URL_NOPAD;
+use futures::{Stream, StreamExt as _};
 use guthi::NodeId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::refusal::Refusal;
 use crate::timestamp::rfc3339;
 
 const LIMIT: usize = 200;
 const LIMIT_MAX: usize = 1000;
+
+/// JSON, one value on each line, as it comes. Dropping the answer drops the stream.
+pub(crate) fn lines(values: impl Stream<Item = Value> + Send + 'static) -> Response {
+    let lines = values.map(|value| Ok::<_, Infallible>(format!("{value}\n")));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
 
 /// A list, or a part of one, and who says so.
 #[derive(Debug, Serialize)]
