@@ -88,12 +88,7 @@ impl Client {
             return self.read(response).map(drop);
         }
         let count = response.headers().get("guthi-variables").and_then(|count| count.to_str().ok()?.parse().ok());
-        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        for line in BufReader::new(reader).lines() {
-            let line = line.map_err(|error| self.lost(&error.into()))?;
-            each(serde_json::from_str(&line).map_err(|error| self.strange(&error))?, count)?;
-        }
-        Ok(())
+        self.values(response, u64::MAX).try_for_each(|value| each(value?, count))
     }
 
     /// The changes of a variable, one after the other, until the node leaves or this is told that it is enough.
@@ -107,14 +102,21 @@ impl Client {
         if !response.status().is_success() {
             return self.read(response).map(|_| ControlFlow::Continue(()));
         }
-        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        for line in BufReader::new(reader).lines() {
-            let line = line.map_err(|error| self.lost(&error.into()))?;
-            if each(&serde_json::from_str(&line).map_err(|error| self.strange(&error))?)?.is_break() {
+        for value in self.values(response, u64::MAX) {
+            if each(&value?)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The values of an answer that has one on each line, as they come; so many bytes at most.
+    fn values(&self, response: Response<Body>, bytes_max: u64) -> impl Iterator<Item = Result<Value, Failure>> {
+        let reader = response.into_body().into_with_config().limit(bytes_max).reader();
+        BufReader::new(reader).lines().map(|line| {
+            let line = line.map_err(|error| self.lost(&error.into()))?;
+            serde_json::from_str(&line).map_err(|error| self.strange(&error))
+        })
     }
 
     /// Sends a part of what an export gave.
@@ -138,10 +140,8 @@ impl Client {
         if !lines {
             return self.read(response);
         }
-        let reader = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).reader();
-        for line in BufReader::new(reader).lines() {
-            let line = line.map_err(|error| self.lost(&error.into()))?;
-            let value: Value = serde_json::from_str(&line).map_err(|error| self.strange(&error))?;
+        for value in self.values(response, ANSWER_BYTES_MAX) {
+            let value = value?;
             match (value["progress"].as_f64(), value.get("error")) {
                 (Some(share), _) => progress(share),
                 (None, Some(error)) => return Err(Failure::of(error)),
