@@ -9,7 +9,7 @@ use alloc::{
 };
 use core::{mem, ops::Bound};
 
-use super::{Event, Machine, News, Part, Version, again::Asking, machine::Outbox, recovery::Phase};
+use super::{Event, Machine, News, Part, State, Version, again::Asking, machine::Outbox, recovery::Phase};
 use crate::{
     protocol::{
         bugs::Bug,
@@ -57,6 +57,37 @@ pub(super) struct Follower {
     to_list: BTreeSet<Shard>,
     /// The one of them that is being listed, with the last name that it was told of.
     listing: Option<(Shard, Name)>,
+}
+
+impl Following {
+    /// Takes what the home of a variable says of it; gives it back, with how many values were skipped, if it is news.
+    fn learn(&mut self, shard: Shard, epoch: Epoch, it: News) -> Option<(Name, State, u64)> {
+        let News { name, state, count } = it;
+        let known = self.known.entry(shard).or_default();
+        let before = known.get(&name).map_or_else(Version::default, |seen| seen.version);
+        let Some(state) = state else {
+            // It is being written, so it will come.
+            known.insert(name, Seen { version: before, at: epoch });
+            return None;
+        };
+        let is_news = if state.value.is_some() {
+            let seen = Seen { version: state.version.max(before), at: epoch };
+            known.insert(name.clone(), seen).is_none() || state.version > before
+        } else {
+            known.remove(&name).is_some()
+        };
+        is_news.then(|| (name, state, count.saturating_sub(1)))
+    }
+
+    /// All of a shard was named in this view: what was not is gone.
+    fn forget_unnamed(&mut self, shard: Shard, epoch: Epoch) -> Vec<Name> {
+        let known = self.known.get_mut(&shard);
+        known
+            .into_iter()
+            .flat_map(|known| known.extract_if(.., |_, seen| seen.at != epoch))
+            .map(|(name, _)| name)
+            .collect()
+    }
 }
 
 fn is_in(name: &Name, prefix: &Prefix) -> bool {
@@ -142,47 +173,29 @@ impl Machine {
             return true;
         }
         *next += 1;
-        for News { name, state, count } in news {
-            let shard = self.here.shard(&name);
-            if self.here.home(shard) != from || !is_in(&name, prefix) {
-                continue;
-            }
-            let known = following.known.entry(shard).or_default();
-            let before = known.get(&name).map_or_else(Version::default, |seen| seen.version);
-            let Some(state) = state else {
-                // It is being written, so it will come.
-                known.entry(name).or_insert(Seen { version: before, at: epoch }).at = epoch;
-                continue;
-            };
-            let is_news = if state.value.is_some() {
-                let seen = Seen { version: state.version.max(before), at: epoch };
-                known.insert(name.clone(), seen).is_none() || state.version > before
-            } else {
-                known.remove(&name).is_some()
-            };
-            if is_news {
-                let skipped = count.saturating_sub(1);
+        // Of what is at home elsewhere a home has nothing to say.
+        let here = &self.here;
+        let is_its = |shard: &Shard| here.homes(*shard).first() == Some(&from);
+        for it in news {
+            let shard = here.shard(&it.name);
+            if is_its(&shard)
+                && is_in(&it.name, prefix)
+                && let Some((name, state, skipped)) = following.learn(shard, epoch, it)
+            {
                 out.emit(Event::Followed { prefix: prefix.clone(), name, state, skipped });
             }
         }
-        let untold = self.here.config.bugs.has(Bug::GoneUntold);
-        for shard in listed {
-            if self.here.home(shard) != from {
+        for shard in listed.into_iter().filter(is_its) {
+            following.listed.insert(shard);
+            if here.config.bugs.has(Bug::GoneUntold) {
                 continue;
             }
-            following.listed.insert(shard);
-            let Some(known) = following.known.get_mut(&shard).filter(|_| !untold) else { continue };
-            known.retain(|name, seen| {
-                let is_named = seen.at == epoch;
-                if !is_named {
-                    let (prefix, name, state) = (prefix.clone(), name.clone(), super::State::default());
-                    out.emit(Event::Followed { prefix, name, state, skipped: 0 });
-                }
-                is_named
-            });
+            for name in following.forget_unnamed(shard, epoch) {
+                out.emit(Event::Followed { prefix: prefix.clone(), name, state: State::default(), skipped: 0 });
+            }
         }
-        following.listed.extend(lost);
-        if !following.is_whole && following.listed.len() == self.here.shards() {
+        following.listed.extend(lost.into_iter().filter(is_its));
+        if !following.is_whole && following.listed.len() == here.shards() {
             following.is_whole = true;
             out.emit(Event::Listed { prefix: prefix.clone() });
         }

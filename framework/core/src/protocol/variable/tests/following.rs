@@ -5,8 +5,9 @@ use super::scene::{Scene, all, member, rests_on, to, value};
 use crate::{
     protocol::{
         bugs::Bug,
-        variable::{Action, Command, Config, Event, Part, Prefix},
-        view::Change,
+        home::Shard,
+        variable::{Action, Command, Config, Event, News, Part, Prefix, State, Version},
+        view::{Change, Epoch},
     },
     wire::{id::Incarnation, limits::FOLLOWED_MAX, name::Name},
 };
@@ -288,4 +289,28 @@ fn nobody_follows_without_bound() {
     scene.deliver();
     let cut = Change::Cut(member(0));
     scene.go_on(&[cut]);
+}
+
+#[test]
+fn nobody_has_a_word_on_what_is_at_home_elsewhere_or_nowhere() {
+    let (mut scene, mut picture) = (Scene::new(3), Picture::default());
+    given(&mut scene, 10);
+    follow(&mut scene, 1);
+    let lists = scene.deliver_but(to(1, "news"));
+    let nonce = match lists[0].part() {
+        Part::News { nonce, .. } => *nonce,
+        other => panic!("{other:?}"),
+    };
+    let name = (0..).map(named).find(|name| scene.homes(name, &scene.view)[0] == 1).unwrap();
+    let shards: Vec<_> = (0..2000).map(Shard).collect();
+    let state = State { version: Version { epoch: Epoch(99), sequence: 1 }, value: None };
+    let news = [News { name, state: Some(state), count: 1 }].into();
+    let lie = Part::News { nonce, piece: 0, news, listed: shards.clone(), lost: shards };
+    scene.arrive(super::scene::Letter { from: 0, to: 1, at: scene.view.at, parts: [lie].into() });
+    picture.draw(&mut scene, 1);
+    assert!(!picture.is_whole, "another home has not listed what it has");
+    scene.arrive_all(lists);
+    scene.deliver();
+    picture.draw(&mut scene, 1);
+    assert!(picture.is_whole);
 }
