@@ -481,10 +481,15 @@ fn check_writers(world: &World<VariableHost>, place: Place, host: &VariableHost)
     Ok(())
 }
 
+/// The variables of all that stand in the same view.
+fn beside<'a>(world: &'a World<VariableHost>, host: &VariableHost) -> impl Iterator<Item = &'a variable::Machine> {
+    let at = host.node.engine.variable().view().at;
+    world.up().map(|(.., it)| it.node.engine.variable()).filter(move |it| it.view().at == at)
+}
+
 /// D12: whoever watches a variable has the value that its home has.
 fn check_watched(world: &World<VariableHost>, place: Place, host: &VariableHost) -> Result<(), Violation> {
-    let at = host.node.engine.variable().view().at;
-    let homes = || world.up().map(|(.., it)| it.node.engine.variable()).filter(|it| it.view().at == at);
+    let homes = || beside(world, host);
     for watched in host.watched() {
         let Some(home) = homes().find(|it| it.serves(watched)) else { continue };
         let newest = home.kept(watched).map(|state| state.version).unwrap_or_default();
@@ -499,8 +504,7 @@ fn check_watched(world: &World<VariableHost>, place: Place, host: &VariableHost)
 
 /// D13: whoever follows variables knows which there are, and in which versions.
 fn check_followed(world: &World<VariableHost>, place: Place, host: &VariableHost) -> Result<(), Violation> {
-    let at = host.node.engine.variable().view().at;
-    let homes = || world.up().map(|(.., it)| it.node.engine.variable()).filter(|it| it.view().at == at);
+    let homes = || beside(world, host);
     for (prefix, known) in host.followed() {
         let there = homes().flat_map(|home| home.known(prefix.as_deref().unwrap_or_default()));
         let there = there.filter(|(name, _)| homes().any(|home| home.serves(name)));
