@@ -134,7 +134,7 @@ fn run(function: &Function) -> TokenStream {
     let outcome = outcome(function, call);
     quote! {
         #asyncness fn __guthi_run(
-            #[allow(unused_variables)] #context: #context_type,
+            #[allow(unused_variables, reason = "not every function asks for it")] #context: #context_type,
             #pattern: <#name as ::guthi::Function>::Arguments,
         ) -> ::core::result::Result<<#name as ::guthi::Function>::Output, ::guthi::Failure> {
             #outcome
@@ -162,7 +162,7 @@ fn run_stream(
     };
     quote! {
         async fn __guthi_run(
-            #[allow(unused_variables)] #context: ::guthi::Context,
+            #[allow(unused_variables, reason = "not every function asks for it")] #context: ::guthi::Context,
             #pattern: <#name as ::guthi::StreamFunction>::Arguments,
         ) -> ::core::result::Result<
             impl ::guthi::__private::Stream<
