@@ -59,7 +59,7 @@ pub use api::{
     peer::{FunctionInfo, Load, Member, Peer, Quorum, Rescue, Status, View},
     raw_variable::{RawValue, RawVariable},
     resources::{Resources, VERSION},
-    topic::{Messages, Topic, TopicEvent},
+    topic::{Messages, RawMessage, RawMessages, RawTopic, Topic, TopicEvent},
     trace::{BadTrace, Trace},
     variable::{BadVersion, Number, Snapshot, Variable, Version},
     variable_type::{BadValue, VariableType},

@@ -573,8 +573,8 @@ impl Node {
         Ok(Changes::of_all(follower, read_raw))
     }
 
-    /// What values of this kind look like. Each node tells all others of the types that it uses in variables; what is not known
-    /// here is used by no node that this one has met, or could not be looked into.
+    /// What values of this kind look like. Each node tells all others of the types that it uses in variables, in topics and in
+    /// what it publishes; what is not known here is used by no node that this one has met, or could not be looked into.
     #[must_use]
     pub fn variable_type(&self, kind: u64) -> Option<VariableType> {
         self.inner.variables.type_of(kind)

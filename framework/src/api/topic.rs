@@ -34,10 +34,19 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct Topic<T> {
-    name: Result<Name, (String, &'static str)>,
-    sayings: Arc<Sayings>,
+    raw: RawTopic,
     variables: Arc<Variables>,
     value: PhantomData<fn(T) -> T>,
+}
+
+/// A topic for tools that have encoded messages and not their type. [`Node::raw_topic`] gives it; clones are the same.
+///
+/// Programs use [`Topic`]. What a message means is said by its kind, a hash of the shape of its type:
+/// [`Node::variable_type`] translates between bytes and JSON.
+#[derive(Clone)]
+pub struct RawTopic {
+    name: Result<Name, (String, &'static str)>,
+    sayings: Arc<Sayings>,
 }
 
 impl Node {
@@ -45,8 +54,13 @@ impl Node {
     /// that cannot be is told when it is used.
     #[must_use]
     pub fn topic<T: Travels>(&self, name: impl Into<String>) -> Topic<T> {
-        let (sayings, variables) = (self.sayings().clone(), self.inner_variables().clone());
-        Topic { name: named(name.into()), sayings, variables, value: PhantomData }
+        Topic { raw: self.raw_topic(name), variables: self.inner_variables().clone(), value: PhantomData }
+    }
+
+    /// The [topic](Self::topic) of this name for tools that do not know the type of its messages.
+    #[must_use]
+    pub fn raw_topic(&self, name: impl Into<String>) -> RawTopic {
+        RawTopic { name: named(name.into()), sayings: self.sayings().clone() }
     }
 }
 
@@ -54,10 +68,7 @@ impl<T: Travels> Topic<T> {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        match &self.name {
-            Ok(name) => name,
-            Err((name, _)) => name,
-        }
+        self.raw.name()
     }
 
     /// Hands a message to every node that is linked and subscribes, this one included, and says how many these are. It never
@@ -67,10 +78,9 @@ impl<T: Travels> Topic<T> {
     /// # Errors
     /// [`PublishError`]; it was handed to nobody then.
     pub fn publish(&self, value: &T) -> Result<usize, PublishError> {
-        let name = self.good_name()?;
+        let name = self.raw.good_name()?;
         let kind = kind_of::<T>(&self.variables, name)?;
-        let value = encoded(name, value, BROADCAST_BYTES_MAX)?.into();
-        self.sayings.broadcast(name, kind, &value).map_err(|Closed| PublishError::Left)
+        self.raw.publish(kind, encoded(name, value, BROADCAST_BYTES_MAX)?)
     }
 
     /// What is published from now on: by this node at once, by another as soon as it has heard of the subscription. A
@@ -79,10 +89,45 @@ impl<T: Travels> Topic<T> {
     /// # Errors
     /// [`PublishError`]; a subscription counts as an entry of this node.
     pub fn subscribe(&self) -> Result<Messages<T>, PublishError> {
+        let kind = kind_of::<T>(&self.variables, self.raw.good_name()?)?;
+        Ok(Messages { subscriber: self.raw.subscriber()?, kind, value: PhantomData })
+    }
+}
+
+impl RawTopic {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Ok(name) => name,
+            Err((name, _)) => name,
+        }
+    }
+
+    /// As [`Topic::publish`], with the encoded value of a type of this kind. Nobody looks whether it is one: whoever subscribes
+    /// with that type passes over what it cannot read.
+    ///
+    /// # Errors
+    /// As [`Topic::publish`].
+    pub fn publish(&self, kind: u64, bytes: Vec<u8>) -> Result<usize, PublishError> {
+        let (name, limit) = (self.good_name()?, BROADCAST_BYTES_MAX);
+        if bytes.len() > limit {
+            return Err(PublishError::TooLarge { name: name.to_string(), bytes: bytes.len(), limit });
+        }
+        self.sayings.broadcast(name, kind, &bytes.into()).map_err(|Closed| PublishError::Left)
+    }
+
+    /// As [`Topic::subscribe`], with the messages of all types.
+    ///
+    /// # Errors
+    /// As [`Topic::subscribe`].
+    pub fn subscribe(&self) -> Result<RawMessages, PublishError> {
+        Ok(RawMessages { subscriber: self.subscriber()? })
+    }
+
+    fn subscriber(&self) -> Result<Subscriber, PublishError> {
         let name = self.good_name()?;
-        let kind = kind_of::<T>(&self.variables, name)?;
-        let subscriber = self.sayings.subscribe(name.clone()).map_err(|full| refused(name, full))?;
-        Ok(Messages { subscriber, kind, value: PhantomData })
+        self.sayings.subscribe(name.clone()).map_err(|full| refused(name, full))
     }
 
     fn good_name(&self) -> Result<&Name, PublishError> {
@@ -92,14 +137,20 @@ impl<T: Travels> Topic<T> {
 
 impl<T> Clone for Topic<T> {
     fn clone(&self) -> Self {
-        let Self { name, sayings, variables, value } = self;
-        Self { name: name.clone(), sayings: sayings.clone(), variables: variables.clone(), value: *value }
+        let Self { raw, variables, value } = self;
+        Self { raw: raw.clone(), variables: variables.clone(), value: *value }
     }
 }
 
 impl<T> fmt::Debug for Topic<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topic").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Topic").field("name", &self.raw.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawTopic").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -153,6 +204,44 @@ impl<T: Travels> Messages<T> {
     where
         T: Send + 'static,
     {
+        futures::stream::unfold(self, |mut messages| async move { Some((messages.next().await?, messages)) })
+    }
+}
+
+/// A message as it was published, of whatever type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RawMessage {
+    /// What its type is called.
+    pub kind: u64,
+    /// Its encoded value.
+    pub bytes: Vec<u8>,
+}
+
+/// What one subscriber of a [`RawTopic`] is told, until the node leaves. Dropping it ends the subscription.
+///
+/// A slow subscriber holds nobody up: it gets [`TopicEvent::Missed`] where it lost some.
+#[derive(Debug)]
+pub struct RawMessages {
+    subscriber: Subscriber,
+}
+
+impl RawMessages {
+    /// What comes next, or `None` once the node has left.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<TopicEvent<RawMessage>> {
+        Some(match self.subscriber.next().await? {
+            Told::Missed(missed) => TopicEvent::Missed(missed),
+            Told::Message { from, kind, value } => {
+                TopicEvent::Message { from, value: RawMessage { kind, bytes: value.to_vec() } }
+            }
+        })
+    }
+
+    /// The same as a [`Stream`].
+    pub fn into_stream(self) -> impl Stream<Item = TopicEvent<RawMessage>> + Send + 'static {
         futures::stream::unfold(self, |mut messages| async move { Some((messages.next().await?, messages)) })
     }
 }
