@@ -20,7 +20,7 @@ pub(crate) const SOCKETS_MAX: usize = 32;
 /// Requests that may hold a mutex, or wait for one, at once.
 pub(crate) const HOLDERS_MAX: usize = 256;
 
-/// Requests that may watch a variable at once.
+/// Requests that may watch variables, or subscribe to a topic, at once.
 pub(crate) const WATCHERS_MAX: usize = 256;
 
 /// Events that are kept.

@@ -10,4 +10,7 @@ mod node;
 mod openapi;
 mod resources;
 pub(crate) mod routes;
+mod topics;
 mod variables;
+mod wanted;
+mod watching;

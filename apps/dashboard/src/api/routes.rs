@@ -9,7 +9,7 @@ use axum::{
     routing::{MethodRouter, delete, get, post, put},
 };
 
-use super::{call, invite, lists, logs, metrics, mutexes, node, openapi, resources, variables};
+use super::{call, invite, lists, logs, metrics, mutexes, node, openapi, resources, topics, variables, watching};
 use crate::{
     app::App,
     http::{files, guard, input::BODY_BYTES_MAX, login},
@@ -46,9 +46,12 @@ pub(crate) fn routes() -> Vec<Route> {
         ("DELETE", "/api/v1/variables/{name}", delete(variables::delete)),
         ("POST", "/api/v1/variables/{name}/add", post(variables::add)),
         ("POST", "/api/v1/variables/{name}/reset", post(variables::reset)),
-        ("GET", "/api/v1/variables/{name}/changes", get(variables::changes)),
+        ("GET", "/api/v1/variables/{name}/changes", get(watching::changes)),
+        ("GET", "/api/v1/changes/variables", get(watching::all_changes)),
         ("GET", "/api/v1/export/variables", get(variables::export)),
         ("POST", "/api/v1/import/variables", post(variables::import)),
+        ("POST", "/api/v1/topics/{name}/publish", post(topics::publish)),
+        ("GET", "/api/v1/topics/{name}/messages", get(topics::messages)),
         ("GET", "/api/v1/events", get(lists::events)),
         ("GET", "/api/v1/stream", get(socket::open)),
         ("GET", "/healthz", get(node::health)),

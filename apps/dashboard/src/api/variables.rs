@@ -8,28 +8,26 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use data_encoding::BASE64;
 use futures::stream;
-use guthi::{Change, RawValue, RawVariable, VariableType, Version};
-use serde::{Deserialize, Deserializer, Serialize};
+use guthi::{RawVariable, Version};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::wanted::{Wanted, given, unknown_type};
 use crate::{
-    app::{App, WATCHERS_MAX},
+    app::App,
     http::{
         answer::{List, Paging, lines},
         input::{Asked, CallInput, Input, Name, body},
         refusal::Refusal,
     },
-    json::{self, At, ValueRow, VariableRow, hex},
+    json::{self, At, ValueRow, VariableRow},
 };
 
 /// How long the nodes may take. While too many others are gone nothing is read or written.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is begun anew if somebody else creates or deletes it meanwhile.
 const ATTEMPTS: usize = 8;
-/// How often somebody who watches is told that nothing has changed.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How many variables the answer to an export has, as far as that is known when it begins.
 const COUNT: &str = "guthi-variables";
 
@@ -71,28 +69,6 @@ pub(crate) async fn read(State(app): State<Arc<App>>, Name(name): Name) -> Resul
     Ok((etag(&row.version), Json(row)).into_response())
 }
 
-/// What a variable is to be.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
-    /// JSON, `null` too.
-    #[serde(default, deserialize_with = "given")]
-    value: Option<Value>,
-    /// The type of one that is created.
-    #[serde(default, rename = "type")]
-    of_type: Option<String>,
-    /// Its encoded value, instead of JSON.
-    #[serde(default)]
-    base64: Option<String>,
-    /// The type of that.
-    #[serde(default)]
-    kind: Option<String>,
-}
-
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 /// When it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
@@ -122,7 +98,7 @@ async fn put(app: &App, name: &str, wanted: &Wanted, condition: Condition) -> Re
     let variable = app.node.raw_variable(name)?;
     for _ in 0..ATTEMPTS {
         let current = variable.get().await?;
-        let (kind, bytes) = wanted.encoded(app, name, current.as_ref().map(|raw| raw.kind))?;
+        let (kind, bytes) = wanted.encoded(&app.node, &subject(name), current.as_ref().map(|raw| raw.kind))?;
         let Some(current) = current else {
             match condition {
                 Condition::Version(_) | Condition::There => return Err(not_found(name)),
@@ -150,64 +126,6 @@ async fn put(app: &App, name: &str, wanted: &Wanted, condition: Condition) -> Re
         }
     }
     Err(changed(format!("others create and delete the variable `{name}` all the time")))
-}
-
-impl Wanted {
-    /// The type and the bytes, for one that is of this kind already, or for a new one.
-    fn encoded(&self, app: &App, name: &str, current: Option<u64>) -> Result<(u64, Vec<u8>), Refusal> {
-        let named = self.of_type.as_deref().map(named).transpose()?;
-        let kind = self.kind.as_deref().map(kind_of).transpose()?;
-        let kind = kind.or_else(|| named.as_ref().map(VariableType::kind));
-        if let (Some(wanted), Some(there)) = (kind, current)
-            && wanted != there
-        {
-            let of = |kind| app.node.variable_type(kind).map_or_else(|| hex(kind), |it| it.to_string());
-            let message = format!("the variable `{name}` is of the type {}, and not {}", of(there), of(wanted));
-            return Err(Refusal::new("other_type", message).next("delete it first, or use another name"));
-        }
-        let kind = current.or(kind);
-        match (&self.value, &self.base64) {
-            (Some(value), None) => {
-                let of_type = match kind {
-                    Some(kind) => app.node.variable_type(kind).ok_or_else(|| unknown_type(name, kind))?,
-                    None => VariableType::of_json(value).ok_or_else(|| {
-                        let refusal = Refusal::bad_request("such a value can be of many types");
-                        refusal.next("say which type; json takes all")
-                    })?,
-                };
-                let bytes = of_type.to_bytes(value).map_err(|bad| {
-                    let message = format!("that is no value of the type {of_type}: {bad}");
-                    Refusal::new("bad_value", message)
-                })?;
-                Ok((of_type.kind(), bytes))
-            }
-            (None, Some(base64)) => {
-                let kind = kind.ok_or_else(|| Refusal::bad_request("`kind` or `type` says what the bytes are"))?;
-                let bytes = BASE64.decode(base64.as_bytes());
-                let bytes = bytes.map_err(|error| Refusal::new("bad_value", format!("base64: {error}")))?;
-                // Bytes that are known to be no value of their type would be found by whoever reads them.
-                let is_bad =
-                    app.node.variable_type(kind).is_some_and(|it| it.is_plain() && it.to_json(&bytes).is_none());
-                if is_bad {
-                    return Err(Refusal::new("bad_value", "these bytes are no value of that type"));
-                }
-                Ok((kind, bytes))
-            }
-            (Some(_), Some(_)) | (None, None) => Err(Refusal::bad_request("either `value` or `base64`")),
-        }
-    }
-}
-
-fn named(name: &str) -> Result<VariableType, Refusal> {
-    VariableType::named(name).ok_or_else(|| {
-        let names: Vec<_> = VariableType::names().collect();
-        Refusal::bad_request(format!("there is no type `{name}`; there are {}", names.join(", ")))
-    })
-}
-
-fn kind_of(text: &str) -> Result<u64, Refusal> {
-    let kind = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);
-    kind.ok_or_else(|| Refusal::bad_request("kind is 16 digits of base 16, as it is told"))
 }
 
 /// `DELETE /variables/{name}`
@@ -239,7 +157,8 @@ pub(crate) async fn add(
     let added = async {
         let variable = app.node.raw_variable(name.as_str())?;
         let current = variable.get().await?.ok_or_else(|| not_found(&name))?;
-        let of_type = app.node.variable_type(current.kind).ok_or_else(|| unknown_type(&name, current.kind))?;
+        let of_type =
+            app.node.variable_type(current.kind).ok_or_else(|| unknown_type(&subject(&name), current.kind))?;
         Ok(variable.add(&of_type, delta.into()).await?)
     };
     let (sum, version) = writing(added).await?;
@@ -252,38 +171,6 @@ pub(crate) async fn add(
 pub(crate) async fn reset(State(app): State<Arc<App>>, Name(name): Name) -> Result<Json<Value>, Refusal> {
     writing(async { Ok(app.node.raw_variable(name.as_str())?.reset().await?) }).await?;
     Ok(Json(json!({ "name": name, "reset": true })))
-}
-
-/// `GET /variables/{name}/changes`: one on each line, as long as the request lives.
-pub(crate) async fn changes(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Refusal> {
-    let Ok(place) = app.watchers.clone().try_acquire_owned() else {
-        let refusal = Refusal::new("too_many_requests", format!("{WATCHERS_MAX} requests watch variables"));
-        return Err(refusal.next("ask another node, or let fewer watch at once"));
-    };
-    let changes = app.node.raw_variable(name.as_str())?.watch();
-    let values = stream::unfold((app, changes, place), async |(app, mut changes, place)| {
-        let mut ending = app.ending.subscribe();
-        let value = tokio::select! {
-            change = changes.next() => line_of(&app, change?),
-            // Where nothing changes it is noticed by this that nobody reads any more.
-            () = tokio::time::sleep(HEARTBEAT) => json!({ "watched": true }),
-            _ = ending.wait_for(Option::is_some) => return None,
-        };
-        Some((value, (app, changes, place)))
-    });
-    Ok(lines(values))
-}
-
-fn line_of(app: &App, change: Change<RawValue>) -> Value {
-    match change {
-        Change::Set { name, value, skipped, .. } => {
-            let row = ValueRow::new(&app.node, &name, &value);
-            json!({ "change": "set", "skipped": skipped, "variable": row })
-        }
-        Change::Lost { name } => json!({ "change": "lost", "name": name }),
-        // Bytes are always read.
-        other => json!({ "change": "deleted", "name": other.name() }),
-    }
 }
 
 #[derive(Deserialize)]
@@ -401,6 +288,11 @@ fn condition(headers: &HeaderMap) -> Result<Condition, Refusal> {
     }
 }
 
+/// Which variable it is, in a sentence.
+fn subject(name: &str) -> String {
+    format!("the variable `{name}`")
+}
+
 fn etag(version: &str) -> [(header::HeaderName, String); 1] {
     [(header::ETAG, format!("\"{version}\""))]
 }
@@ -423,12 +315,6 @@ fn unanswered() -> Refusal {
 fn not_found(name: &str) -> Refusal {
     let refusal = Refusal::not_found(format!("there is no variable `{name}`"));
     refusal.next("`guthi var ls` shows those that are there; `guthi var set` creates one")
-}
-
-fn unknown_type(name: &str, kind: u64) -> Refusal {
-    let message =
-        format!("no node has said what the type of the variable `{name}` looks like, which is called {}", hex(kind));
-    Refusal::new("unknown_type", message).next("send its encoded value as base64, or start a program that uses it")
 }
 
 fn changed(message: String) -> Refusal {

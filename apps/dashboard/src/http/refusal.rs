@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use guthi::{CallError, JoinError, LockError, Outcome, ReadError, WriteError};
+use guthi::{CallError, JoinError, LockError, Outcome, PublishError, ReadError, WatchError, WriteError};
 use serde::Serialize;
 
 /// An error as it is told: `{"error":{"code","message","next","outcome"}}`.
@@ -114,6 +114,24 @@ impl From<WriteError> for Refusal {
     }
 }
 
+impl From<WatchError> for Refusal {
+    fn from(error: WatchError) -> Self {
+        let next = error.next_step().map(str::to_owned);
+        let code = match error {
+            WatchError::TooMany { .. } => "too_many_requests".to_owned(),
+            _ => code(&error),
+        };
+        Self { next, ..Self::new(&code, error.to_string()) }
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        let next = error.next_step().map(str::to_owned);
+        Self { outcome: outcome(error.outcome()), next, ..Self::new(&code(&error), error.to_string()) }
+    }
+}
+
 /// The name of the variant in `snake_case`: what `Debug` begins with.
 fn code(error: &impl fmt::Debug) -> String {
     let text = format!("{error:?}");
@@ -138,8 +156,8 @@ const fn outcome(outcome: Outcome) -> &'static str {
 
 fn status(code: &str) -> StatusCode {
     match code {
-        "bad_request" | "invalid_arguments" | "bad_address" | "bad_name" | "signature_mismatch" | "myself"
-        | "bad_value" | "unsupported_type" | "not_encoded" => StatusCode::BAD_REQUEST,
+        "bad_request" | "invalid_arguments" | "bad_address" | "bad_name" | "bad_prefix" | "signature_mismatch"
+        | "myself" | "bad_value" | "unsupported_type" | "not_encoded" => StatusCode::BAD_REQUEST,
         "unauthorized" => StatusCode::UNAUTHORIZED,
         "origin_not_allowed" | "forbidden" => StatusCode::FORBIDDEN,
         "not_found" | "no_such_function" | "no_node_has_it" | "unknown_node" | "keeps_no_log" => StatusCode::NOT_FOUND,
@@ -148,7 +166,7 @@ fn status(code: &str) -> StatusCode {
         "excluded" | "not_isolated" | "ambiguous" | "busy" | "timeout" | "other_type" | "other_mutex" | "fenced"
         | "lost" => StatusCode::CONFLICT,
         "conflict" => StatusCode::PRECONDITION_FAILED,
-        "too_many" => StatusCode::INSUFFICIENT_STORAGE,
+        "too_many" | "full" => StatusCode::INSUFFICIENT_STORAGE,
         "left" => StatusCode::GONE,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "host_not_allowed" => StatusCode::MISDIRECTED_REQUEST,
@@ -186,6 +204,11 @@ mod tests {
         assert_eq!((moved.status, moved.code.as_str(), moved.outcome), (StatusCode::BAD_GATEWAY, "unknown", "unknown"));
         let lost = Refusal::from(ReadError::Lost { name: "v".into() });
         assert_eq!((lost.status, lost.code.as_str(), lost.outcome), (StatusCode::CONFLICT, "lost", "not_applied"));
+        let many = Refusal::from(WatchError::TooMany { limit: 256 });
+        assert_eq!((many.status, many.code.as_str()), (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"));
+        assert!(many.next.is_some_and(|next| next.contains("shorter beginning")));
+        let full = Refusal::from(PublishError::Full { name: "t".into(), entries_max: 1024, bytes_max: 1 << 20 });
+        assert_eq!((full.status, full.code.as_str()), (StatusCode::INSUFFICIENT_STORAGE, "full"));
         let late = Refusal::from(LockError::Timeout { name: "m".into(), waited: std::time::Duration::from_secs(1) });
         assert_eq!((late.status, late.code.as_str(), late.outcome), (StatusCode::CONFLICT, "timeout", "not_applied"));
     }

@@ -63,11 +63,18 @@ impl VariableRow {
     }
 }
 
-/// A variable with its value: JSON if its type is known, the encoded bytes if not.
+/// A variable with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ValueRow {
     pub(crate) name: String,
     pub(crate) version: String,
+    #[serde(flatten)]
+    content: Content,
+}
+
+/// A value: JSON if its type is known, the encoded bytes if not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Content {
     kind: String,
     shape: Option<String>,
     bytes: usize,
@@ -79,25 +86,32 @@ pub(crate) struct ValueRow {
 
 impl ValueRow {
     pub(crate) fn new(node: &Node, name: &str, raw: &RawValue) -> Self {
-        let of_kind = node.variable_type(raw.kind);
-        let value = of_kind.as_ref().and_then(|it| it.to_json(&raw.bytes));
-        Self {
-            name: name.to_owned(),
-            version: raw.version.to_string(),
-            kind: hex(raw.kind),
-            shape: of_kind.map(|it| it.to_string()),
-            bytes: raw.bytes.len(),
-            base64: value.is_none().then(|| BASE64.encode(&raw.bytes)),
-            value,
-        }
+        let content = Content::new(node, raw.kind, &raw.bytes);
+        Self { name: name.to_owned(), version: raw.version.to_string(), content }
     }
 
     /// With its bytes beside the JSON, unless every node knows the type: so it can be brought back where nobody has it.
     pub(crate) fn whole(node: &Node, name: &str, raw: &RawValue) -> Self {
         let is_plain = node.variable_type(raw.kind).is_some_and(|it| it.is_plain());
-        let row = Self::new(node, name, raw);
-        let base64 = row.base64.or_else(|| (!is_plain).then(|| BASE64.encode(&raw.bytes)));
-        Self { base64, ..row }
+        let mut row = Self::new(node, name, raw);
+        if !is_plain {
+            row.content.base64.get_or_insert_with(|| BASE64.encode(&raw.bytes));
+        }
+        row
+    }
+}
+
+impl Content {
+    pub(super) fn new(node: &Node, kind: u64, bytes: &[u8]) -> Self {
+        let of_kind = node.variable_type(kind);
+        let value = of_kind.as_ref().and_then(|it| it.to_json(bytes));
+        Self {
+            kind: hex(kind),
+            shape: of_kind.map(|it| it.to_string()),
+            bytes: bytes.len(),
+            base64: value.is_none().then(|| BASE64.encode(bytes)),
+            value,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -222,6 +222,53 @@ fn dechunked(mut bytes: &[u8]) -> Vec<u8> {
         bytes = &bytes[end + 2 + size + 2..];
     }
     body
+}
+
+/// An answer that goes on, line by line.
+pub(crate) struct Lines(BufReader<TcpStream>);
+
+impl Lines {
+    pub(crate) fn begin(ask: &Ask) -> Self {
+        Self(BufReader::new(ask.begin()))
+    }
+
+    /// The same, once it was let in.
+    pub(crate) fn granted(ask: &Ask) -> Self {
+        let mut lines = Self::begin(ask);
+        assert_eq!(lines.status(), 200);
+        lines
+    }
+
+    /// The status, which is what it begins with.
+    pub(crate) fn status(&mut self) -> u16 {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("it can be read");
+        line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// The next line of the answer; nothing when it has ended.
+    pub(crate) fn line(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line).expect("it can be read") == 0 {
+                return None;
+            }
+            // Between them are the head, and how long each part is.
+            if line.starts_with('{') {
+                return Some(serde_json::from_str(&line).expect("JSON"));
+            }
+        }
+    }
+
+    /// The next line that says something new.
+    pub(crate) fn news(&mut self) -> Value {
+        loop {
+            let line = self.line().expect("it goes on");
+            if line["watched"] != true {
+                return line;
+            }
+        }
+    }
 }
 
 /// A browser's socket.

@@ -10,4 +10,6 @@ mod others;
 mod security;
 mod stream;
 mod tls;
+mod topics;
 mod variables;
+mod watching;

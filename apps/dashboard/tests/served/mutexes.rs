@@ -1,40 +1,12 @@
 //! Mutexes: who has them, and one that a request holds.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::TcpStream,
-};
-
 use guthi::Fence;
 use guthi_tests::cluster::{eventually_async, within};
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, Ask, Served};
+use crate::kit::{Answer, Ask, Lines, Served};
 
 const HOLDERS_MAX: usize = 256;
-
-/// A request that holds a mutex, or waits for it.
-struct Holding(BufReader<TcpStream>);
-
-impl Holding {
-    fn begin(ask: &Ask) -> Self {
-        Self(BufReader::new(ask.begin()))
-    }
-
-    /// The next line of the answer; nothing when it has ended.
-    fn line(&mut self) -> Option<Value> {
-        loop {
-            let mut line = String::new();
-            if self.0.read_line(&mut line).expect("it can be read") == 0 {
-                return None;
-            }
-            // Between them are the head, and how long each part is.
-            if line.starts_with('{') {
-                return Some(serde_json::from_str(&line).expect("JSON"));
-            }
-        }
-    }
-}
 
 fn lock(served: &Served, path: &str, order: &Value) -> Ask {
     served.ask("POST", &format!("/api/v1/mutexes/{path}/lock")).bearer(served.token()).body(order)
@@ -54,7 +26,7 @@ async fn waiting(served: &Served, name: &str, count: u64) {
 async fn a_mutex_is_held_for_as_long_as_its_request() {
     let served = Served::new().await;
     let before = within("the mutex", served.node.mutex("canvas/top left").lock()).await.unwrap().fence();
-    let mut holding = Holding::begin(&lock(&served, "canvas%2Ftop%20left", &json!({})));
+    let mut holding = Lines::begin(&lock(&served, "canvas%2Ftop%20left", &json!({})));
     let granted = holding.line().unwrap()["granted"].take();
     let fence: Fence = granted["fence"].as_str().unwrap().parse().unwrap();
     assert!(fence > before && granted["previous_holder_died"] == false, "{granted}");
@@ -96,14 +68,14 @@ async fn who_goes_away_waits_no_longer() {
         waiting(&served, "m", 0).await;
     }
     drop(guard);
-    let mut holding = Holding::begin(&lock(&served, "m", &json!({ "wait_ms": 60_000 })));
+    let mut holding = Lines::begin(&lock(&served, "m", &json!({ "wait_ms": 60_000 })));
     assert!(holding.line().unwrap()["granted"].is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_that_is_lost_is_told() {
     let served = Served::new().await;
-    let mut holding = Holding::begin(&lock(&served, "m", &json!({ "try": true })));
+    let mut holding = Lines::begin(&lock(&served, "m", &json!({ "try": true })));
     assert!(holding.line().unwrap()["granted"].is_object());
     let waits = lock(&served, "m", &json!({})).begin();
     waiting(&served, "m", 1).await;
@@ -133,13 +105,13 @@ async fn what_cannot_be_locked_is_refused() {
     by_cookie("").send().is_error(403, "origin_not_allowed");
     by_cookie("http://evil.example").send().is_error(403, "origin_not_allowed");
     assert_eq!(mutex(&served, "m"), Value::Null, "nobody has locked it");
-    assert!(Holding::begin(&by_cookie(&served.origin())).line().unwrap()["granted"].is_object());
+    assert!(Lines::begin(&by_cookie(&served.origin())).line().unwrap()["granted"].is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_hold_or_wait_are_bounded_and_leave_room_for_others() {
     let served = Served::new().await;
-    let mut holding = Holding::begin(&lock(&served, "m", &json!({})));
+    let mut holding = Lines::begin(&lock(&served, "m", &json!({})));
     assert!(holding.line().unwrap()["granted"].is_object());
     let waiters: Vec<_> = (1..HOLDERS_MAX).map(|_| lock(&served, "m", &json!({})).begin()).collect();
     waiting(&served, "m", HOLDERS_MAX as u64 - 1).await;
@@ -147,7 +119,7 @@ async fn requests_that_hold_or_wait_are_bounded_and_leave_room_for_others() {
     assert!(served.get("/metrics").text().contains("guthi_dashboard_mutex_requests 256\n"));
     drop(waiters);
     waiting(&served, "m", 0).await;
-    assert!(Holding::begin(&lock(&served, "other", &json!({}))).line().unwrap()["granted"].is_object());
+    assert!(Lines::begin(&lock(&served, "other", &json!({}))).line().unwrap()["granted"].is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
