@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Variables: see them, read and write them, bring them elsewhere
     #[command(subcommand)]
     Var(Var),
+    /// Topics: say something to whoever subscribes, and hear what is said
+    #[command(subcommand)]
+    Topic(Topic),
     /// What happens to nodes
     #[command(subcommand)]
     Events(Events),
@@ -401,17 +404,23 @@ Examples:
         #[arg(short, long)]
         raw: bool,
     },
-    /// Prints each value of a variable as it comes, until Ctrl-C
+    /// Prints each value of a variable, or of many, as it comes, until Ctrl-C
     #[command(after_help = "\
 It begins with what there is. Where values come faster than they are printed, the newest is next, and a line on the
 standard error says how many are not shown. It ends when the node leaves.
 
+A name that ends in ** stands for all variables that begin with what is before it, and ** alone for all: each line has
+the name and the value then. Quote it, so that the shell leaves it as it is. A variable whose own name ends in ** is
+watched with ** behind that, together with those that begin so. With --updates-only nothing is told before all that
+there is was passed over; JSON says {\"change\":\"listed\"} at that place otherwise, which -n does not count.
+
 Examples:
   $ guthi var watch site/hits
   $ guthi var watch site/hits --updates-only -n 1
-  $ guthi var watch site/hits -o jsonl")]
+  $ guthi var watch 'site/**'
+  $ guthi var watch '**' -o jsonl")]
     Watch {
-        /// The variable
+        /// The variable, or how those begin that are meant, and **
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Leaves out what there is at first
@@ -541,6 +550,58 @@ pub(crate) struct VarSet {
     /// What the type of those bytes is called: 16 digits of base 16
     #[arg(long, value_name = "KIND", requires = "base64", conflicts_with = "of_type")]
     pub(crate) kind: Option<String>,
+}
+
+/// `guthi topic`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topic {
+    /// Publishes a message in a topic, and prints how many nodes it was handed to
+    #[command(after_help = "\
+A value is as for `guthi var set`: JSON if it can be read as JSON, and text otherwise; @FILE is what stands in a file,
+@- what comes from the standard input, @@x the text @x. Its type follows from it: i64, u64 if it is too large for that,
+f64, bool or string; or --type says it. Programs pass over what is of another type than theirs.
+
+Nobody keeps it: whoever subscribes later does not get it.
+
+Examples:
+  $ guthi topic pub chat hello
+  $ guthi topic pub chat 5 --type string
+  $ guthi topic pub build/done @report.json --type json
+  $ guthi topic pub moves AQID --base64 --kind 00000000000000ff")]
+    Pub {
+        /// The topic: 1 to 255 bytes
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// The message
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+        /// The type of the message
+        #[arg(long = "type", value_name = "TYPE")]
+        of_type: Option<String>,
+        /// The value is its encoded bytes, as base64: for types that no node says the look of
+        #[arg(long)]
+        base64: bool,
+        /// What the type of those bytes is called: 16 digits of base 16
+        #[arg(long, value_name = "KIND", requires = "base64", conflicts_with = "of_type")]
+        kind: Option<String>,
+    },
+    /// Prints what is published in a topic from now on, until Ctrl-C
+    #[command(after_help = "\
+Who says it stands before what is said; -o jsonl tells the type as well. If no node says what the type looks like, the
+bytes are printed, as base64. Where messages are lost, a line on the standard error says how many. It ends when the node
+leaves.
+
+Examples:
+  $ guthi topic sub chat
+  $ guthi topic sub chat -n 1 -o jsonl")]
+    Sub {
+        /// The topic
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Ends after so many
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
+    },
 }
 
 /// `guthi events`.
@@ -743,6 +804,9 @@ mod tests {
             vec!["var", "set", "v", "1", "--if-version", "7.1", "--new"],
             vec!["var", "set", "v", "1", "--kind", "00"],
             vec!["var", "add", "v", "1.5"],
+            vec!["topic", "pub", "t"],
+            vec!["topic", "pub", "t", "1", "--kind", "00"],
+            vec!["topic", "sub", "t", "-n", "0"],
             vec!["node", "ls", "--timeout", "5"],
             vec!["node", "ls", "-o", "yaml"],
         ];

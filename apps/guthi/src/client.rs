@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 use ureq::{Agent, Body, http::Response};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, screen::Screen, text::plain};
 
 /// An answer larger than this is none of ours.
 const ANSWER_BYTES_MAX: u64 = 96 << 20;
@@ -91,23 +91,27 @@ impl Client {
         self.values(response, u64::MAX).try_for_each(|value| each(value?, count))
     }
 
-    /// The changes of a variable, one after the other, until the node leaves or this is told that it is enough.
-    pub(crate) fn changes(
+    /// What comes at a path line by line, until the node leaves, of which people are told, or this is told that it is enough.
+    pub(crate) fn follow(
         &self,
         path: &str,
+        query: &[(&str, &str)],
+        screen: &Screen,
         mut each: impl FnMut(&Value) -> Result<ControlFlow<()>, Failure>,
-    ) -> Result<ControlFlow<()>, Failure> {
-        let sent = self.agent.get(self.address(path)).header("Authorization", self.bearer()).call();
-        let response = sent.map_err(|error| self.lost(&error))?;
+    ) -> Result<(), Failure> {
+        let request = self.agent.get(self.address(path)).header("Authorization", self.bearer());
+        let request = query.iter().fold(request, |request, (key, value)| request.query(key, value));
+        let response = request.call().map_err(|error| self.lost(&error))?;
         if !response.status().is_success() {
-            return self.read(response).map(|_| ControlFlow::Continue(()));
+            return self.read(response).map(drop);
         }
         for value in self.values(response, u64::MAX) {
             if each(&value?)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+                return Ok(());
             }
         }
-        Ok(ControlFlow::Continue(()))
+        screen.note(&format!("{} has left", plain(&self.name)));
+        Ok(())
     }
 
     /// The values of an answer that has one on each line, as they come; so many bytes at most.

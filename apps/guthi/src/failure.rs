@@ -157,7 +157,9 @@ impl From<io::Error> for Failure {
 
 fn exit_of(code: &str) -> Exit {
     match code {
-        "usage" | "bad_request" | "bad_address" | "bad_name" | "invalid_arguments" | "bad_value" => Exit::Usage,
+        "usage" | "bad_request" | "bad_address" | "bad_name" | "bad_prefix" | "invalid_arguments" | "bad_value" => {
+            Exit::Usage
+        }
         "not_found" | "no_such_function" | "no_node_has_it" | "keeps_no_log" => Exit::NotFound,
         "deadline" | "timeout" | "unanswered" | "slow_request" => Exit::Timeout,
         "conflict" | "other_type" | "ambiguous" | "address_in_use" | "identity_in_use" | "busy" | "lost" => {

@@ -1,9 +1,10 @@
 //! `guthi fn`.
 
-use std::{fs, io::Read, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::value::{given, value};
 use crate::{
     arguments::{Call, Globals, Output},
     client::{Client, segment},
@@ -14,9 +15,6 @@ use crate::{
     table::{Cell, Grid},
     target, text,
 };
-
-/// A file larger than this is no argument.
-const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Lists what can be called.
 pub(crate) fn list(
@@ -112,32 +110,6 @@ fn arguments(call: &Call) -> Result<Value, Failure> {
     })
 }
 
-/// JSON if it can be read as JSON, and text otherwise.
-pub(super) fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-}
-
-/// What stands in the file that an argument names, or the argument itself.
-pub(super) fn given(argument: &str) -> Result<String, Failure> {
-    let Some(name) = argument.strip_prefix('@') else { return Ok(argument.to_owned()) };
-    if name.starts_with('@') {
-        return Ok(name.to_owned());
-    }
-    let file: Box<dyn Read> = match name {
-        "-" => Box::new(std::io::stdin()),
-        name => {
-            Box::new(fs::File::open(name).map_err(|error| Failure::usage(format!("{name:?} cannot be read: {error}")))?)
-        }
-    };
-    let mut text = String::new();
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
-    let read = read.map_err(|error| Failure::usage(format!("{name:?} cannot be read: {error}")))?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{name:?} is larger than 64 MiB")));
-    }
-    Ok(text)
-}
-
 /// What to do, where the error alone does not say it.
 fn explain(failure: Failure, call: &Call) -> Failure {
     match failure.code() {
@@ -204,22 +176,4 @@ fn results(rows: &[Value], raw: bool) -> Grid {
         ]);
     }
     grid
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_argument_is_json_if_it_can_be_and_text_otherwise() {
-        let read = |text: &str| value(&given(text).unwrap());
-        assert_eq!(read("5"), json!(5));
-        assert_eq!(read("-2.5"), json!(-2.5));
-        assert_eq!(read("five"), json!("five"));
-        assert_eq!(read("\"5\""), json!("5"));
-        assert_eq!(read("[1, 2]"), json!([1, 2]));
-        assert_eq!(read("@@home"), json!("@home"));
-        assert_eq!(read(""), json!(""));
-        assert!(given("@/no/such/file").is_err());
-    }
 }

@@ -10,6 +10,8 @@ mod lock;
 mod log;
 mod node;
 mod start;
+mod topic;
+mod value;
 mod variable;
 mod view;
 
@@ -33,6 +35,7 @@ pub(crate) fn run(command: Command, globals: &Globals, screen: &Screen) -> Resul
         Command::Lock(Lock::Ls { prefix }) => return lock::list(prefix.as_deref(), &find()?, screen),
         Command::Lock(Lock::Run(run)) => return lock::run(&run, globals, screen),
         Command::Var(command) => return variable::run(command, globals, screen),
+        Command::Topic(command) => topic::run(command, globals, screen),
         Command::Events(Events::Watch { lines, no_follow }) => events::watch(lines, !no_follow, &find()?, screen),
         Command::Log(Log::Tail(tail)) => log::tail(&tail, &find()?, screen),
         Command::View(View::Show) => view::show(&find()?, screen),

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::function::{given, value};
+use super::value::{name, told, wanted};
 use crate::{
     arguments::{Globals, Var, VarSet},
     client::{Client, Condition, segment},
@@ -19,9 +19,11 @@ use crate::{
     screen::Screen,
     table::{Cell, Grid},
     target,
-    text::plain,
+    text::{plain, plain_json},
 };
 
+/// What a name ends in that stands for all that begin so.
+const MANY: &str = "**";
 /// What is sent at once of an import.
 const CHUNK_BYTES_MAX: usize = 1 << 20;
 const CHUNK_LINES_MAX: usize = 200;
@@ -81,31 +83,48 @@ fn get(name: &str, raw: bool, client: &Client, screen: &Screen) -> Result<(), Fa
     }
 }
 
-/// Prints each value of a variable as it comes, so many at most.
+/// Prints each value as it comes, so many at most: of one variable, or of all whose names begin so.
 fn watch(name: &str, updates_only: bool, count: u64, client: &Client, screen: &Screen) -> Result<(), Failure> {
-    let (mut first, mut left) = (updates_only, count);
-    let ended = client.changes(&format!("{}/changes", path(name)), |line| {
-        if line["change"].is_null() || mem::take(&mut first) {
-            return Ok(ControlFlow::Continue(()));
+    let Some(prefix) = name.strip_suffix(MANY) else {
+        let mut first = updates_only;
+        return follow(&format!("{}/changes", path(name)), &[], count, client, screen, |line| {
+            if mem::take(&mut first) { Ok(false) } else { change(name, line, screen).map(|()| true) }
+        });
+    };
+    let mut listing = updates_only;
+    follow("/changes/variables", &[("prefix", prefix)], count, client, screen, |line| {
+        let is_listed = line["change"] == "listed";
+        if listing {
+            listing = !is_listed;
+            return Ok(false);
         }
-        change(name, line, screen)?;
-        left -= 1;
+        change_of_many(line, screen).map(|()| !is_listed)
+    })
+}
+
+/// Shows each change, until so many of those that count were shown.
+fn follow(
+    path: &str,
+    query: &[(&str, &str)],
+    mut left: u64,
+    client: &Client,
+    screen: &Screen,
+    mut show: impl FnMut(&Value) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    client.follow(path, query, screen, |line| {
+        if !line["change"].is_null() && show(line)? {
+            left -= 1;
+        }
         Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    if ended.is_continue() {
-        screen.note(&format!("{} has left", plain(&client.name)));
-    }
-    Ok(())
+    })
 }
 
 fn change(name: &str, line: &Value, screen: &Screen) -> Result<(), Failure> {
     if screen.is_json() {
         return screen.json_line(line);
     }
+    skipped(line, screen);
     let variable = &line["variable"];
-    if let Some(skipped) = line["skipped"].as_u64().filter(|skipped| *skipped > 0) {
-        screen.note(&format!("{skipped} values came and went meanwhile"));
-    }
     match (line["change"].as_str(), variable.get("value"), variable["base64"].as_str()) {
         (Some("set"), Some(value), _) => {
             screen.detail(&format!("the version {}", variable["version"].as_str().unwrap_or("?")));
@@ -119,17 +138,37 @@ fn change(name: &str, line: &Value, screen: &Screen) -> Result<(), Failure> {
     }
 }
 
-fn write(set: &VarSet, client: &Client, screen: &Screen) -> Result<(), Failure> {
-    let text = given(&set.value)?;
-    let wanted = match (set.of_type.as_deref(), set.base64) {
-        (of_type, true) => json!({ "base64": text.trim(), "type": of_type, "kind": set.kind }),
-        // A text needs no quotes where it is said to be one.
-        (Some("string" | "char"), false) => {
-            let quoted = serde_json::from_str::<Value>(&text).ok().filter(Value::is_string);
-            json!({ "value": quoted.unwrap_or(Value::String(text)), "type": set.of_type })
+/// The same of one among many: its name stands before its value.
+fn change_of_many(line: &Value, screen: &Screen) -> Result<(), Failure> {
+    if screen.is_json() {
+        return screen.json_line(line);
+    }
+    skipped(line, screen);
+    let variable = &line["variable"];
+    match line["change"].as_str() {
+        Some("set") => {
+            let name = plain(variable["name"].as_str().unwrap_or("?"));
+            screen.line(&format!("{name}: {}", plain_json(&told(variable))))
         }
-        (of_type, false) => json!({ "value": value(&text), "type": of_type }),
-    };
+        Some("listed") => {
+            screen.detail("that is all there is: from here on it is changes");
+            Ok(())
+        }
+        change => {
+            let name = plain(line["name"].as_str().unwrap_or("?"));
+            screen.line(&format!("{name} is {}", plain(change.unwrap_or("?"))))
+        }
+    }
+}
+
+fn skipped(line: &Value, screen: &Screen) {
+    if let Some(skipped) = line["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+        screen.note(&format!("{skipped} values came and went meanwhile"));
+    }
+}
+
+fn write(set: &VarSet, client: &Client, screen: &Screen) -> Result<(), Failure> {
+    let wanted = wanted(&set.value, set.of_type.as_deref(), set.base64, set.kind.as_deref())?;
     let condition = match (&set.if_version, set.new) {
         (Some(version), _) => Condition::Version(version.to_string()),
         (None, true) => Condition::New,
@@ -208,11 +247,6 @@ fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What a node is called, and its id if nobody knows.
-fn name(node: &Value) -> String {
-    plain(node["name"].as_str().or_else(|| node["node"].as_str()).unwrap_or("?"))
-}
-
 fn export(prefix: Option<&str>, file: Option<&Path>, client: &Client, screen: &Screen) -> Result<Exit, Failure> {
     let refused = |error: std::io::Error| match file {
         Some(file) => Failure::usage(format!("{} cannot be written: {error}", file.display())),
@@ -236,7 +270,7 @@ fn export(prefix: Option<&str>, file: Option<&Path>, client: &Client, screen: &S
             progress.show(told as f64 / count.max(1) as f64);
         }
         let line = line.to_string();
-        let line = if steers { crate::text::plain_json(&line) } else { line };
+        let line = if steers { plain_json(&line) } else { line };
         writeln!(out, "{line}").map_err(refused)
     })?;
     out.flush().map_err(refused)?;

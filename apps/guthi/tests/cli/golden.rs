@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::kit::{Home, Process, golden};
 
-/// All commands but those that end a node, in JSON.
+/// All commands but those that end a node or wait for another command, in JSON.
 const ASKED: &[(&str, &[&str])] = &[
     ("node-ls", &["node", "ls"]),
     ("ps", &["ps"]),
@@ -31,6 +31,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ("var-import", &["var", "import", "site.jsonl"]),
     ("var-reset", &["var", "reset", "site/limit"]),
     ("var-rm", &["var", "rm", "site/limit"]),
+    ("topic-pub", &["topic", "pub", "chat", "hello"]),
     ("events-watch", &["events", "watch", "--no-follow", "-n", "1"]),
     ("log-tail", &["log", "tail", "--on", "ben", "--contains", "serves", "-n", "1"]),
     ("view-show", &["view", "show"]),
@@ -78,6 +79,7 @@ fn every_command_answers_as_it_did_when_somebody_looked() {
     for (name, arguments) in ASKED {
         differ.extend(differs(&format!("{name}.json"), &pretty(answer(&home, arguments))));
     }
+    differ.extend(differs("topic-sub.json", &pretty(heard(&home))));
     drop(held);
     let address = ben.told["node"]["addresses"][0].as_str().unwrap();
     differ.extend(differs("node-connect.json", &pretty(answer(&home, &["node", "connect", address]))));
@@ -92,8 +94,8 @@ fn every_command_answers_as_it_did_when_somebody_looked() {
 
 #[test]
 fn every_golden_file_is_that_of_a_command() {
-    let ended = ["node-start", "node-connect", "node-forget", "node-leave"];
-    let json = ASKED.iter().map(|(name, _)| *name).chain(ended).map(|name| format!("{name}.json"));
+    let others = ["topic-sub", "node-start", "node-connect", "node-forget", "node-leave"];
+    let json = ASKED.iter().map(|(name, _)| *name).chain(others).map(|name| format!("{name}.json"));
     let text = DRAWN.iter().map(|(name, ..)| format!("{name}.txt"));
     let known: Vec<_> = json.chain(text).collect();
     for file in fs::read_dir(golden()).unwrap() {
@@ -107,6 +109,13 @@ fn answer(home: &Home, arguments: &[&str]) -> Value {
     let output = home.run(&[&["-o", "json"], arguments].concat());
     let mut values: Vec<Value> = serde_json::Deserializer::from_str(&output).into_iter().map(Result::unwrap).collect();
     if values.len() == 1 { values.remove(0) } else { json!(values) }
+}
+
+/// A message that somebody who subscribes has heard.
+fn heard(home: &Home) -> Value {
+    let hears = Process::spawn(&mut home.command(&["topic", "sub", "chat", "-n", "1", "-o", "json"]));
+    home.eventually("it is heard", || home.json(&["topic", "pub", "chat", "hello"])["nodes"] == 1);
+    serde_json::from_str(&hears.rest().1).unwrap()
 }
 
 fn pretty(value: Value) -> String {

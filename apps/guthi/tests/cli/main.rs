@@ -8,5 +8,6 @@ mod kit;
 mod lab;
 mod locks;
 mod manners;
+mod topics;
 mod variables;
 mod watching;

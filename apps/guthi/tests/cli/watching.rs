@@ -79,3 +79,46 @@ fn the_values_of_a_variable_are_told_as_they_come() {
     let (code, _, error) = all.rest();
     assert!(code == Some(0) && error.ends_with("ann has left\n"), "{error}");
 }
+
+#[test]
+fn many_variables_are_told_with_their_names() {
+    let home = Home::new();
+    let _ann = home.start("ann", &[]);
+    home.run(&["var", "set", "board/a", "1"]);
+    home.run(&["var", "set", "other", "2"]);
+    let mut board = Process::spawn(&mut home.command(&["var", "watch", "board/**"]));
+    assert_eq!(board.line(), "board/a: 1\n");
+    home.run(&["var", "set", "board/b", "text"]);
+    assert_eq!(board.line(), "board/b: \"text\"\n");
+    home.run(&["var", "set", "board/c", "AQID", "--base64", "--kind", "00000000000000ff"]);
+    assert_eq!(board.line(), "board/c: AQID\n");
+    home.run(&["var", "rm", "board/a"]);
+    assert_eq!(board.line(), "board/a is deleted\n");
+
+    let mut all = Process::spawn(&mut home.command(&["var", "watch", "**", "-o", "jsonl"]));
+    let names: Vec<_> = (0..3).map(|_| until(&mut all, |_| true)["variable"]["name"].take()).collect();
+    assert!(["board/b", "board/c", "other"].iter().all(|name| names.contains(&(*name).into())), "{names:?}");
+    assert_eq!(until(&mut all, |_| true), serde_json::json!({ "change": "listed" }));
+    // What was listed does not count, nor what is passed over.
+    let count = ["var", "watch", "bo**", "-n", "3", "-o", "jsonl"];
+    let mut counted = Process::spawn(&mut home.command(&count));
+    until(&mut counted, |line| line["change"] == "listed");
+    let mut updates =
+        Process::spawn(&mut home.command(&["var", "watch", "**", "--updates-only", "-n", "1", "-o", "json"]));
+    home.eventually("an update", || {
+        home.run(&["var", "add", "other"]);
+        updates.has_ended()
+    });
+    let (code, update, _) = updates.rest();
+    let update: Value = serde_json::from_str(&update).unwrap();
+    assert!(code == Some(0) && update["variable"]["value"].as_u64() > Some(2), "{update}");
+    home.run(&["var", "set", "board/b", "more"]);
+    let (code, last, _) = counted.rest();
+    assert!(code == Some(0) && last.lines().count() == 1 && last.contains("\"more\""), "{last}");
+
+    // A name that ends so itself is among those that begin so.
+    home.run(&["var", "set", "odd**", "7"]);
+    assert_eq!(home.run(&["var", "watch", "odd****", "-n", "1"]), "odd**: 7\n");
+    let (code, error) = home.refused(&["var", "watch", &format!("{}**", "x".repeat(256))]);
+    assert!(code == 2 && error.contains("no name begins with") && error.contains("next: "), "{error}");
+}
