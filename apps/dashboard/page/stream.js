@@ -15,7 +15,7 @@ const PAUSE_MAX = 10_000;
  * Values of variables are shown with all their digits; what else comes has none that would be lost.
  * @param {string} message
  */
-const read = (message) => (message.includes('"topic":"variables"') ? exactly(message) : JSON.parse(message));
+const read = (message) => (message.includes('"topic":"variables') ? exactly(message) : JSON.parse(message));
 
 export class Stream {
   /** @type {State} */

@@ -12,20 +12,27 @@ import { onWorld, world } from "./world.js";
 /** @typedef {import("./contract").VariableValue} VariableValue */
 /** @typedef {import("./contract").At} At */
 /** @typedef {{ unanswered: At[], more: boolean }} Missing */
+/** @typedef {Missing & { items: Variable[] }} All */
 
-/** How often is asked anew while somebody searches. */
-const AGAIN = 2000;
+/** How long is waited for another letter before the node is told how the names begin. */
+const TYPING = 150;
 /** So much of a value is shown in the list. */
 const CHARS = 60;
 
-/** @type {Map<string, Variable>} */
-let variables = new Map();
-/** @type {Missing} */
-let missing = { unanswered: [], more: false };
-/** What the server looks for; nothing while the stream tells of all. */
-let wanted = { prefix: "", contains: "" };
-let asking = 0;
-let shown = false;
+/**
+ * What the stream tells: all that begin as was asked.
+ * @type {All}
+ */
+let told = { items: [], unanswered: [], more: false };
+/** @type {import("./stream.js").Stream | null} what it comes by, while the screen is shown */
+let from = null;
+/** The topic that is told of. */
+let topic = "";
+let typing = 0;
+let drawing = 0;
+/** How long drawing rests after it was done, in milliseconds. */
+let rest = 0;
+const { compare } = new Intl.Collator("en", { numeric: true });
 
 /** @type {Table<Variable>} */
 const table = new Table({
@@ -253,84 +260,71 @@ hits.add(1).await?;
 
 find.addEventListener("submit", (event) => event.preventDefault());
 const look = () => {
-  if (prefix.value === wanted.prefix && contains.value === wanted.contains) return;
-  wanted = { prefix: prefix.value, contains: contains.value };
-  variables = new Map();
-  again();
+  draw();
+  clearTimeout(typing);
+  typing = window.setTimeout(follow, TYPING);
 };
 // Whoever fills a field in for the user says only that it has changed.
 find.addEventListener("input", look);
 find.addEventListener("change", look);
 
-/** @type {Missing & { items: Variable[] }} */
-let told = { items: [], unanswered: [], more: false };
-
 /** @type {import("./main.js").Screen} */
 export const screen = {
   element: h("section", { "aria-label": "Variables" }, error, silent, none, find, summary, editor.element, table.frame),
   show: (stream) => {
-    shown = true;
-    stream.subscribe("variables", {
-      snapshot: (all) => take({ ...all }),
-      delta: ({ put, drop, ...rest }) => {
-        const items = new Map(told.items.map((item) => [item.name, item]));
-        for (const item of put) items.set(item.name, item);
-        for (const name of drop) items.delete(name);
-        take({ items: [...items.values()], ...rest });
-      },
-      error: (failure) => problem(error, failure),
-    });
-    again();
+    from = stream;
+    follow();
   },
   hide: (stream) => {
-    shown = false;
-    clearTimeout(asking);
-    stream.unsubscribe("variables");
+    clearTimeout(typing);
+    clearTimeout(drawing);
+    drawing = 0;
+    stream.unsubscribe(topic);
+    from = null;
+    topic = "";
   },
   search: (words) => table.search(words),
 };
 
 onWorld(() => screen.element.isConnected && table.draw());
 
-const searches = () => wanted.prefix !== "" || wanted.contains !== "";
+const searches = () => prefix.value !== "" || contains.value !== "";
 
-/** @param {Missing & { items: Variable[] }} all what the stream tells */
+/** Lets the node tell of those that begin as is wanted. */
+function follow() {
+  const wanted = prefix.value ? `variables:${prefix.value}` : "variables";
+  if (!from || wanted === topic) return;
+  if (topic) from.unsubscribe(topic);
+  topic = wanted;
+  from.subscribe(topic, {
+    snapshot: (all) => take(all),
+    delta: ({ put, drop, ...rest }) => {
+      const items = new Map(told.items.map((item) => [item.name, item]));
+      for (const item of put) items.set(item.name, item);
+      for (const name of drop) items.delete(name);
+      take({ items: [...items.values()], ...rest });
+    },
+    error: (failure) => problem(error, failure),
+  });
+}
+
+/** @param {All} all */
 function take(all) {
   told = all;
-  if (!searches()) draw(all);
-}
-
-/** Asks the node for what is searched, again and again; without a search the stream tells all. */
-function again() {
-  clearTimeout(asking);
-  if (!shown) return;
-  if (!searches()) {
-    draw(told);
-    return;
-  }
-  const mine = wanted;
-  asking = window.setTimeout(
-    async () => {
-      try {
-        const found = document.hidden ? null : await search(mine);
-        if (mine !== wanted || !searches()) return;
-        if (found) draw({ ...found, more: found.more || found.next !== null });
-      } catch (failure) {
-        if (mine !== wanted) return;
-        problem(error, failureOf(failure));
-      }
-      if (mine === wanted) again();
-    },
-    variables.size ? AGAIN : 150,
-  );
-}
-
-/** @param {Missing & { items: Variable[] }} all */
-function draw({ items, ...rest }) {
-  missing = rest;
   problem(error, null);
-  variables = new Map(items.map((item) => [item.name, item]));
-  const sorted = items.slice().sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  // Values come in faster than very long tables are drawn: most of the time is for whoever uses the page.
+  drawing ||= window.setTimeout(() => {
+    const begin = performance.now();
+    drawing = 0;
+    draw();
+    rest = 4 * (performance.now() - begin);
+  }, rest);
+}
+
+/** Of what has come, what is looked for. */
+function draw() {
+  const items = told.items.filter(({ name }) => name.startsWith(prefix.value) && name.includes(contains.value));
+  const sorted = items.sort((a, b) => compare(a.name, b.name));
   const degraded = items.filter((item) => item.degraded).length;
   none.hidden = items.length > 0 || searches();
   find.hidden = items.length === 0 && !searches();
@@ -343,7 +337,7 @@ function draw({ items, ...rest }) {
 
 /** Who did not answer, and whether there is more than is shown. */
 function drawMissing() {
-  const { unanswered, more } = missing;
+  const { unanswered, more } = told;
   const names = unanswered.map(nameOf).join(", ");
   const words = [
     unanswered.length && `No answer from ${names}: there may be more.`,
@@ -358,10 +352,6 @@ const path = (name) => `/variables/${encodeURIComponent(name)}`;
 
 /** @param {string} name @returns {Promise<VariableValue>} */
 const read = async (name) => exactly(await (await request(path(name))).text());
-
-/** @param {{ prefix: string, contains: string }} what */
-const search = async (what) =>
-  exactly(await (await request(`/variables?${new URLSearchParams({ ...what, limit: "1000" })}`)).text());
 
 /** @param {unknown} value @param {number} [indent] */
 const text = (value, indent) => JSON.stringify(value, null, indent) ?? "";

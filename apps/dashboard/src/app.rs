@@ -42,6 +42,8 @@ pub(crate) struct App {
     pub(crate) load: OwnLoad,
     /// How often nodes were asked for their resources.
     pub(crate) resources_asked: AtomicU64,
+    /// How often all members were asked for their variables.
+    pub(crate) variables_asked: AtomicU64,
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) holders: Arc<Semaphore>,
     pub(crate) watchers: Arc<Semaphore>,
@@ -61,6 +63,7 @@ impl App {
             history: Arc::default(),
             load: OwnLoad::default(),
             resources_asked: AtomicU64::new(0),
+            variables_asked: AtomicU64::new(0),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             holders: Arc::new(Semaphore::new(HOLDERS_MAX)),
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),

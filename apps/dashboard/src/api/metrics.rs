@@ -52,6 +52,9 @@ fn node(app: &App, text: &mut Exposition) {
     let asked = app.resources_asked.load(Ordering::Relaxed);
     let help = "How often a node was asked for its resources.";
     text.single("guthi_dashboard_resources_asked_total", "counter", help, asked);
+    let asked = app.variables_asked.load(Ordering::Relaxed);
+    let help = "How often all members were asked for their variables.";
+    text.single("guthi_dashboard_variables_asked_total", "counter", help, asked);
 }
 
 /// What the framework has counted, under its own names.

@@ -21,5 +21,5 @@ pub(crate) use mutex::{At, MutexRow, Mutexes, mutexes, unmoved};
 pub(crate) use node::{Names, NodeRow, find, name, nodes, place, steady};
 pub(crate) use resources::{Known, ResourcesRow, resources, resources_of};
 pub(crate) use sees::{SeesAnswer, sees};
-pub(crate) use variable::{ValueRow, VariableRow, Variables, hex, variables};
+pub(crate) use variable::{Short, ValueRow, VariableRow, Variables, hex, variables};
 pub(crate) use view::{ViewRow, view};

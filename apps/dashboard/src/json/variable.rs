@@ -1,19 +1,32 @@
+use std::sync::atomic::Ordering;
+
 use data_encoding::BASE64;
-use guthi::{Node, RawValue, VariableInfo};
+use guthi::{Node, RawValue, VariableInfo, Version};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{At, node::Names};
 use crate::app::App;
 
-/// Values that are longer than this as JSON are not told in lists.
+/// Values that are longer than this, encoded or as JSON, are not told in lists.
+const SHOWN_BYTES_MAX: usize = 128;
 const SHOWN_CHARS_MAX: usize = 400;
 
 /// A variable as its first home knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct VariableRow {
     pub(crate) name: String,
-    version: String,
+    pub(crate) version: Version,
+    #[serde(flatten)]
+    pub(crate) value: Short,
+    homes: Vec<At>,
+    copies: u64,
+    degraded: bool,
+}
+
+/// A value as far as lists tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Short {
     kind: String,
     /// What the type looks like, if that is known here.
     shape: Option<String>,
@@ -21,9 +34,6 @@ pub(crate) struct VariableRow {
     /// Left out if it is long, or nobody here knows what it means.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
-    homes: Vec<At>,
-    copies: u64,
-    degraded: bool,
 }
 
 /// The variables whose names begin so, and how much of the whole they may be.
@@ -35,6 +45,7 @@ pub(crate) struct Variables {
 
 /// Asks every member. In the order of their names.
 pub(crate) async fn variables(app: &App, prefix: &str, contains: &str) -> Variables {
+    app.variables_asked.fetch_add(1, Ordering::Relaxed);
     let page = app.node.variables(prefix).await;
     let names = Names::of(&app.node);
     let items = page.items.into_iter().filter(|info| info.name.contains(contains));
@@ -47,19 +58,38 @@ pub(crate) async fn variables(app: &App, prefix: &str, contains: &str) -> Variab
 
 impl VariableRow {
     fn new(info: VariableInfo, node: &Node, names: &Names) -> Self {
-        let of_kind = node.variable_type(info.kind);
-        let value = info.value.and_then(|bytes| of_kind.as_ref()?.to_json(&bytes));
         Self {
+            value: Short::new(node, info.kind, info.bytes, info.value.as_deref()),
             name: info.name,
-            version: info.version.to_string(),
-            kind: hex(info.kind),
-            shape: of_kind.map(|it| it.to_string()),
-            bytes: info.bytes,
-            value: value.filter(|value| value.to_string().len() <= SHOWN_CHARS_MAX),
+            version: info.version,
             homes: info.homes.into_iter().map(|home| At::new(home, names)).collect(),
             copies: info.copies,
             degraded: info.degraded,
         }
+    }
+
+    /// One of which nobody has said yet who keeps it.
+    pub(crate) const fn unlisted(name: String, version: Version, value: Short) -> Self {
+        Self { name, version, value, homes: Vec::new(), copies: 0, degraded: false }
+    }
+}
+
+impl Short {
+    fn new(node: &Node, kind: u64, bytes: u64, encoded: Option<&[u8]>) -> Self {
+        let of_kind = node.variable_type(kind);
+        let value = encoded.and_then(|encoded| of_kind.as_ref()?.to_json(encoded));
+        Self {
+            kind: hex(kind),
+            shape: of_kind.map(|it| it.to_string()),
+            bytes,
+            value: value.filter(|value| value.to_string().len() <= SHOWN_CHARS_MAX),
+        }
+    }
+
+    /// What a list would tell of this value.
+    pub(crate) fn of(node: &Node, raw: &RawValue) -> Self {
+        let encoded = Some(&*raw.bytes).filter(|bytes| bytes.len() <= SHOWN_BYTES_MAX);
+        Self::new(node, raw.kind, raw.bytes.len() as u64, encoded)
     }
 }
 

@@ -12,4 +12,5 @@ pub(crate) mod ring;
 pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod topics;
+mod variables;
 mod watcher;

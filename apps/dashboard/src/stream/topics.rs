@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use guthi::Level;
+use guthi::{Level, WatchError};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -11,6 +11,8 @@ use crate::{app::App, http::refusal::Refusal, json};
 
 /// Topics that may be watched at once, for all sockets.
 const WATCHED_MAX: usize = 256;
+/// Bytes of a name: none begins with more.
+const NAME_BYTES_MAX: usize = 255;
 
 /// What a socket can subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,10 @@ pub(crate) enum Topic {
     Events,
     Functions,
     Mutexes,
-    Variables,
+    /// Those whose names begin so.
+    Variables {
+        prefix: String,
+    },
     Resources,
     /// The log of a node, or of all, at this level and graver.
     Log {
@@ -50,14 +55,34 @@ impl Topic {
             "events" => Self::Events,
             "functions" => Self::Functions,
             "mutexes" => Self::Mutexes,
-            "variables" => Self::Variables,
+            "variables" => Self::Variables { prefix: String::new() },
             "resources" => Self::Resources,
-            log => {
-                // A name may have colons.
-                let (node, level) = log.strip_prefix("log:")?.rsplit_once(':')?;
-                Self::Log { node: node.into(), level: level.parse().ok()? }
-            }
+            // Names may have colons.
+            text => match text.split_once(':')? {
+                ("variables", prefix) => Self::Variables { prefix: prefix.into() },
+                ("log", log) => {
+                    let (node, level) = log.rsplit_once(':')?;
+                    Self::Log { node: node.into(), level: level.parse().ok()? }
+                }
+                _ => return None,
+            },
         })
+    }
+
+    /// Whether it can be watched.
+    fn check(&self, app: &App) -> Result<(), Refusal> {
+        match self {
+            Self::Log { node, .. } => json::whose(&app.node, Some(node)).map(drop),
+            Self::Variables { prefix } if prefix.len() > NAME_BYTES_MAX => {
+                let reason = "it is longer than 255 bytes";
+                Err(WatchError::BadPrefix { prefix: prefix.clone(), reason }.into())
+            }
+            Self::Variables { prefix } if prefix.contains(char::is_control) => {
+                let reason = "it has control characters";
+                Err(WatchError::BadPrefix { prefix: prefix.clone(), reason }.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -66,9 +91,7 @@ impl Topics {
     pub(crate) fn subscribe(&self, app: &Arc<App>, name: &str) -> Result<watch::Receiver<Option<State>>, Refusal> {
         let unknown = || Refusal::not_found(format!("there is no topic `{name}`"));
         let topic = Topic::parse(name).ok_or_else(unknown)?;
-        if let Topic::Log { node, .. } = &topic {
-            json::whose(&app.node, Some(node))?;
-        }
+        topic.check(app)?;
         let mut watched = self.watched.lock();
         if let Some(watched) = watched.get(name) {
             let mut states = watched.states.subscribe();

@@ -13,6 +13,7 @@ use super::{
     history::{self, Point},
     state::{Entry, Json, State},
     topics::Topic,
+    variables,
 };
 use crate::{app::App, http::answer::Seen, json, timestamp::unix_ms};
 
@@ -20,9 +21,8 @@ use crate::{app::App, http::answer::Seen, json, timestamp::unix_ms};
 const LOOK: Duration = Duration::from_millis(500);
 /// The same for what changes seldom, is read slowly, or has to be asked for.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
-/// Mutexes that are told of, and variables; whoever wants to know of others asks for those that begin so.
+/// Mutexes that are told of; whoever wants to know of others asks for those that begin so.
 const MUTEXES_MAX: usize = 2000;
-const VARIABLES_MAX: usize = 2000;
 
 pub(super) type States = watch::Sender<Option<State>>;
 
@@ -34,7 +34,7 @@ pub(crate) async fn watch(app: &Arc<App>, topic: &Topic, states: &States) {
         Topic::Sees => sees(app, states).await,
         Topic::Events => events(app, states).await,
         Topic::Mutexes => mutexes(app, states).await,
-        Topic::Variables => variables(app, states).await,
+        Topic::Variables { prefix } => variables::follow(app, prefix, states).await,
         Topic::Resources => resources(app, states).await,
         Topic::Log { node, level } => Follower::new(app, node, *level).follow(states).await,
         Topic::Functions => {
@@ -111,20 +111,6 @@ async fn mutexes(app: &Arc<App>, states: &States) {
         rows.truncate(MUTEXES_MAX);
         told = json::unmoved(rows, &told);
         let rows = told.iter().filter_map(|row| Entry::new(&row.name, row)).collect();
-        let state = Json::of(&unanswered).map(|unanswered| State::Part { rows: Arc::new(rows), unanswered, more });
-        publish(states, state);
-    }
-}
-
-async fn variables(app: &Arc<App>, states: &States) {
-    let mut ticks = tokio::time::interval(SLOW_LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let json::Variables { mut rows, unanswered, more } = json::variables(app, "", "").await;
-        let more = more || rows.len() > VARIABLES_MAX;
-        rows.truncate(VARIABLES_MAX);
-        let rows = rows.iter().filter_map(|row| Entry::new(&row.name, row)).collect();
         let state = Json::of(&unanswered).map(|unanswered| State::Part { rows: Arc::new(rows), unanswered, more });
         publish(states, state);
     }

@@ -178,6 +178,86 @@ async fn they_are_listed_and_told_to_those_who_look() {
     socket.hear_of("variables", |message| message["delta"]["drop"][0] == "site/hits");
 }
 
+/// How often all members were asked for their variables.
+fn asked(served: &Served) -> u64 {
+    let text = served.get("/metrics").text();
+    let line = text.lines().find_map(|line| line.strip_prefix("guthi_dashboard_variables_asked_total "));
+    line.and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// A row that a message of a topic puts.
+fn row<'a>(told: &'a Value, name: &str) -> Option<&'a Value> {
+    let rows = told["delta"]["put"].as_array().or_else(|| told["snapshot"]["items"].as_array())?;
+    rows.iter().find(|row| row["name"] == name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_told_as_they_change_and_nobody_is_asked_for_that() {
+    const CHANGES: u64 = 40;
+    let served = Served::new().await;
+    let beside = served.beside(guthi::Functions::none()).await;
+    let hits = within("it", beside.variable("site/hits", 0_u64)).await.unwrap();
+    let mut socket = served.socket();
+    socket.say(&json!({ "subscribe": ["variables"] }));
+    socket.hear_of("variables", |told| row(told, "site/hits").is_some());
+    let before = asked(&served);
+    for number in 1..=CHANGES {
+        within("it", hits.set(number)).await.unwrap();
+        let told = socket.hear_of("variables", |told| row(told, "site/hits").is_some_and(|it| it["value"] == number));
+        let row = row(&told, "site/hits").unwrap();
+        assert_eq!(row["homes"].as_array().map(Vec::len), Some(2), "who keeps it is still told: {row}");
+    }
+    // If each came by a list, there would have been one for each.
+    let lists = asked(&served) - before;
+    assert!(lists < CHANGES / 2, "{lists} lists for {CHANGES} changes");
+    within("it", hits.delete()).await.unwrap();
+    socket.hear_of("variables", |told| told["delta"]["drop"] == json!(["site/hits"]));
+    within("it", beside.variable("site/new", 5_u64)).await.unwrap();
+    let told = socket.hear_of("variables", |told| row(told, "site/new").is_some());
+    assert_eq!(row(&told, "site/new").unwrap()["homes"].as_array().map(Vec::len), Some(2), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_tells_those_that_begin_so() {
+    let served = Served::new().await;
+    for name in ["a%3Ab%2F1", "other"] {
+        put(&served, name, &json!({ "value": 1 }));
+    }
+    let mut socket = served.socket();
+    socket.say(&json!({ "subscribe": ["variables:a:b/"] }));
+    let all = socket.hear_of("variables:a:b/", |_| true);
+    assert_eq!(all["snapshot"]["items"].as_array().map(Vec::len), Some(1), "{all}");
+    assert!(row(&all, "a:b/1").is_some());
+    put(&served, "other", &json!({ "value": 2 }));
+    put(&served, "a%3Ab%2F1", &json!({ "value": 2 }));
+    let changed = socket.hear_of("variables:a:b/", |told| told["delta"]["put"][0].is_object());
+    assert_eq!(changed["delta"]["put"].as_array().map(Vec::len), Some(1), "{changed}");
+    assert_eq!(row(&changed, "a:b/1").unwrap()["value"], 2);
+    for prefix in ["x".repeat(256), "a\n".to_owned()] {
+        let topic = format!("variables:{prefix}");
+        socket.say(&json!({ "subscribe": [topic] }));
+        let refused = socket.hear_of(&topic, |_| true);
+        assert_eq!(refused["error"]["code"], "bad_prefix", "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_too_much_is_watched_already_it_is_looked_instead() {
+    const FOLLOWED_MAX: usize = 256;
+    let served = Served::new().await;
+    put(&served, "v", &json!({ "value": 1 }));
+    let watching: Vec<_> = (0..FOLLOWED_MAX).map(|n| served.node.watch_raw(format!("p{n}")).unwrap()).collect();
+    served.get("/api/v1/changes/variables?prefix=v").is_error(429, "too_many_requests");
+    let mut socket = served.socket();
+    socket.say(&json!({ "subscribe": ["variables"] }));
+    socket.hear_of("variables", |told| row(told, "v").is_some());
+    for number in 2..4 {
+        put(&served, "v", &json!({ "value": number }));
+        socket.hear_of("variables", |told| row(told, "v").is_some_and(|it| it["value"] == number));
+    }
+    drop(watching);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_is_let_in() {
     let served = Served::new().await;
