@@ -10,7 +10,8 @@
 //!
 //! **The tasks.** Each node has a list of tasks, and begins them in order, at any time. A task reads; or adds a number that is
 //! its own; or replaces what was read last by the same with its own number added, if nobody else has written; or removes the
-//! variable. So each value tells which operations were done on it, and how often. A read ends once there is a copy and the lease holds.
+//! variable; or watches from then on. So each value tells which operations were done on it, and how often. A read ends once there
+//! is a copy and the lease holds.
 //!
 //! **Time** stands still, as there. A message of a view that its reader has not installed yet waits outside.
 //!
@@ -23,9 +24,12 @@
 //! - D9: it has seen what was seen before it began, its own operation too, and of all that was ever seen one contains the
 //!   other. So there is one order of all that was done, and D6: what was read stays.
 //!
+//! Looked at when who watches is told of a version: D12, that it is not older than the one before; and D6 and D9 as for a read
+//! that began before everything.
+//!
 //! Looked at when a shard has nobody left: D5, that at least as many nodes are gone as there are homes.
 //!
-//! W3 by recovery, as W2 of the mutexes: in the end no task waits.
+//! W3 by recovery, as W2 of the mutexes: in the end no task waits; and D12, that who watches was told of the newest at last.
 //!
 //! **What is left out.** More than one variable, messages that come too early and are kept, what an earlier life offers, the
 //! reset of a shard that has nobody left, guards, and more than a few tasks.

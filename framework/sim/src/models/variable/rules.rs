@@ -44,7 +44,21 @@ fn d4(state: &State, at: u8, served: &Known) -> Result<(), String> {
 pub(super) fn w3(state: &State) -> Result<(), String> {
     match (0..state.nodes.len() as u8).find(|node| state.waits(*node)) {
         Some(node) => Err(format!("W3: n{node} waits in vain")),
-        None if state.is_at_rest() => Ok(()),
+        None if state.is_at_rest() => d12(state),
         None => Err("W3: it does not come to rest".to_owned()),
+    }
+}
+
+/// In the end whoever watches was told what there is.
+fn d12(state: &State) -> Result<(), String> {
+    let machines = state.nodes.iter().filter_map(|node| node.machine.as_ref());
+    let Some(served) = machines.filter_map(|machine| machine.served(&state.course.name)).next() else { return Ok(()) };
+    let mut watching = (0..).zip(&state.nodes).filter(|(_, node)| node.watching);
+    match watching.find(|(_, node)| node.told != Some(served.version)) {
+        Some((at, node)) => {
+            let told = node.told.map_or("nothing".to_owned(), |told| told.to_string());
+            Err(format!("D12: n{at} was told of {told} at last, and there is {}", served.version))
+        }
+        None => Ok(()),
     }
 }

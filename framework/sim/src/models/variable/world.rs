@@ -66,6 +66,10 @@ pub struct Node {
     pub(super) begun: u8,
     /// Somebody waits for a copy.
     pub(super) reading: bool,
+    /// Somebody watches.
+    pub(super) watching: bool,
+    /// What who watches was told last.
+    pub(super) told: Option<Version>,
     /// What was read here last, for those who compare.
     pub(super) read: Option<(Version, Ops)>,
     /// Who compares, with what it wants to be there.
@@ -124,6 +128,8 @@ pub(super) struct Step {
 enum Came {
     /// It has read this.
     Read(Ops),
+    /// Who watches is told this.
+    Told(Ops),
     /// Nothing is left to be read.
     Lost,
     /// This operation was done, and that was there after it.
@@ -226,6 +232,8 @@ impl Node {
             wedged: false,
             begun: 0,
             reading: false,
+            watching: false,
+            told: None,
             read: None,
             comparing: Vec::new(),
         }
@@ -296,6 +304,7 @@ impl History {
                 let least = self.end(at, Ops::default()).ok_or_else(unknown)?;
                 self.see(ops, least).map_err(|why| format!("{why}, by a read at n{at}"))
             }
+            Came::Told(ops) => self.see(ops, Ops::default()).map_err(|why| format!("{why}, by who watches at n{at}")),
             Came::Done(operation, ops) => {
                 let least = self.end(at, operation).ok_or_else(unknown)?;
                 self.see(ops, least.with(operation)).map_err(|why| format!("{why}, by an operation of n{at}"))
@@ -608,6 +617,8 @@ fn node_words(node: &Node, name: &Name) -> String {
     words.extend(machine.readable().next().map(|(_, state)| format!("copy {}", state.version)));
     words.extend(node.read.map(|(version, _)| format!("has read {version}")));
     words.extend(node.reading.then(|| "reads".to_owned()));
+    words.extend(node.watching.then(|| "watches".to_owned()));
+    words.extend(node.told.map(|version| format!("was told of {version}")));
     words.extend(Some(machine.unanswered()).filter(|count| *count > 0).map(|it| format!("{it} unanswered")));
     words.join(", ")
 }
@@ -747,8 +758,13 @@ impl Taking<'_> {
         let operation = if task == Task::Read { Ops::default() } else { Course::operation(self.me, number) };
         let name = self.course.name.clone();
         self.node.begun += 1;
+        if task == Task::Watch {
+            self.node.watching = true;
+            return self.command(Command::Watch { name });
+        }
         self.step.begun = Some(operation);
         let action = match task {
+            Task::Watch => unreachable!("it has begun"),
             Task::Read => {
                 if self.node.reading {
                     return None;
@@ -783,6 +799,18 @@ impl Taking<'_> {
                 self.step.results.push(Came::Read(ops));
             }
             Err(why) => self.step.broken = Some(format!("{why}, by a read at n{}", self.me)),
+        }
+    }
+
+    /// Whoever watches is told of each copy.
+    fn tell(&mut self, state: &Known) {
+        let (last, me) = (self.node.told.replace(state.version), self.me);
+        if let Some(last) = last.filter(|last| state.version < *last) {
+            self.step.broken = Some(format!("D12: n{me} is told of {last}, and then of {}", state.version));
+        }
+        match Ops::of(state) {
+            Ok(ops) => self.step.results.push(Came::Told(ops)),
+            Err(why) => self.step.broken = Some(format!("{why}, by who watches at n{me}")),
         }
     }
 
@@ -826,6 +854,9 @@ impl Taking<'_> {
         match event {
             Event::Published { state, .. } => {
                 self.step.shown = self.step.shown.max(state.version);
+                if self.node.watching {
+                    self.tell(&state);
+                }
                 // It may be withdrawn in the same step.
                 self.finish_reading();
             }

@@ -40,6 +40,8 @@ pub enum Task {
     Replace,
     /// It removes the variable.
     Delete,
+    /// It watches from then on.
+    Watch,
 }
 
 /// How often each thing may still happen.
@@ -110,7 +112,7 @@ impl Worlds {
 
     fn beginnings(self, scope: Scope) -> Vec<Begin> {
         use Change::{Admit, Cut, Renew, Retire};
-        use Task::{Add, Delete, Read, Replace};
+        use Task::{Add, Delete, Read, Replace, Watch};
         let long = scope == Scope::Long;
         let none = Allowance::NONE;
         let fatal = Allowance { crashes: 1, ..none };
@@ -127,6 +129,8 @@ impl Worlds {
                     calm(&[&[], &[Add], &[Read, Add, Read]], Allowance { forgets: 1, ..none }),
                     calm(&[&[Add], &[], &[Read, Read]], Allowance { lapses: 2, ..none }),
                     calm(&[&[Add], &[Add], &[Read, Add]], none),
+                    calm(&[&[], &[Add], &[Watch, Add]], none),
+                    calm(&[&[Add], &[Add], &[Watch]], none),
                 ]);
                 if long {
                     all.push(calm(&[&[Add], &[Add], &[Read, Add, Read]], none));
@@ -141,6 +145,7 @@ impl Worlds {
                     begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Read]], none),
                     begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read], &[Read, Replace]], none),
                     begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Read, Add]], none),
+                    begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Add], &[Watch]], none),
                 ]);
                 if long {
                     all.push(begin(3, vec![Renew], &[&[0, 1], &[0, 1]], &[&[], &[Read, Add], &[Read, Add]], none));
@@ -155,6 +160,8 @@ impl Worlds {
                     retire(&[&[Read], &[], &[Add]], none),
                     retire(&[&[], &[Read], &[Read, Replace]], none),
                     retire(&[&[], &[Read, Add], &[Add]], none),
+                    retire(&[&[], &[Add], &[Watch]], none),
+                    cut(&[&[], &[Add], &[Watch]], fatal),
                 ]);
                 if long {
                     all.push(retire(&[&[Read], &[Add], &[Add, Read]], none));
@@ -183,6 +190,7 @@ impl Worlds {
                     ),
                 ]);
                 all.push(begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[], &[Add, Delete]], none));
+                all.push(begin(3, vec![Renew, dead], &[&[0, 1], &[0, 1], &[1, 2]], &[&[], &[Watch], &[Add]], none));
                 if long {
                     all.push(begin(
                         3,
