@@ -31,7 +31,7 @@ let topic = "";
 let typing = 0;
 let drawing = 0;
 /** How long drawing rests after it was done, in milliseconds. */
-let rest = 0;
+let pause = 0;
 const { compare } = new Intl.Collator("en", { numeric: true });
 
 /** @type {Table<Variable>} */
@@ -317,8 +317,8 @@ function take(all) {
     const begin = performance.now();
     drawing = 0;
     draw();
-    rest = 4 * (performance.now() - begin);
-  }, rest);
+    pause = 4 * (performance.now() - begin);
+  }, pause);
 }
 
 /** Of what has come, what is looked for. */
