@@ -134,6 +134,18 @@ impl Worker {
         writeln!(input, "{what}").expect("it listens");
     }
 
+    /// What its threads are called.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let name =
+            |task: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(task.ok()?.path().join("comm")).ok();
+        tasks.filter_map(name).map(|name| name.trim_end().to_owned()).collect()
+    }
+
     /// `kill -9`.
     pub fn kill(&self) {
         self.signal(Signal::KILL);

@@ -83,3 +83,20 @@ async fn a_reader_is_told_how_a_channel_has_ended() {
         }
     }
 }
+
+/// Whoever shares a thread with many bytes waits for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_large_has_threads_of_its_own_from_the_first_on() {
+    let home = Home::new();
+    let caller = home.caller().await;
+    let worker = Worker::start(WORKER, &home);
+    members(&caller, 2).await;
+    let has_threads = || worker.threads().iter().any(|name| name == "guthi-bulk");
+    assert_eq!(within("a call", caller.call::<same>(1).on(worker.id)).await, Ok(1));
+    assert!(!has_threads(), "{:?}", worker.threads());
+    for _ in 0..3 {
+        assert_eq!(within("a payload", caller.call::<length>("x".repeat(MIB)).on(worker.id)).await, Ok(MIB as u64));
+        assert!(has_threads(), "{:?}", worker.threads());
+        within("carrying", carry_bulk(&caller, worker.id, MIB as u64)).await.unwrap();
+    }
+}

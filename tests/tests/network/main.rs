@@ -1,6 +1,7 @@
-//! Real nodes over loopback: how they meet, how calls and channels end, and what maps survive.
+//! Real nodes over loopback: how they meet, how calls and channels end, what maps survive, and that the benchmarks run.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod bench;
 mod calls;
 mod channels;
 mod control;

@@ -56,6 +56,7 @@ const LIST: &[Allowed] = &[
     allow("framework/src/calls/turns.rs", "Instant::now", 2, "the real time that a function has taken, in tests"),
     allow("framework/src/network/admission.rs", "getrandom", 1, "the nonce of a handshake"),
     allow("framework/src/network/libp2p/mod.rs", "tokio::spawn", 1, "the task that owns the swarm"),
+    allow("framework/src/network/libp2p/threads.rs", "tokio::spawn", 1, "the task of each connection, for the swarm"),
     allow("framework/src/network/memory/exchange.rs", "Instant::now", 1, "the clock of the fabric"),
     allow("framework/src/network/memory/mod.rs", "Instant::now", 1, "whether a parcel has arrived"),
     allow("framework/src/network/memory/mod.rs", "tokio::spawn", 1, "what carries parcels"),

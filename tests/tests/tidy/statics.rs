@@ -25,6 +25,8 @@ const LIST: &[Allowed] = &[
     allow("framework/src/calls/panic.rs", "static INSTALLED", 1, "the panic hook is one for the process"),
     allow("framework/src/calls/panic.rs", "static CATCHING", 1, "how the hook knows whose panic it sees"),
     allow("framework/src/calls/panic.rs", "static LOCATION", 1, "how the hook tells where it was"),
+    allow("framework/src/network/libp2p/threads.rs", "static LEAVES", 1, "what the task that is polled has asked for"),
+    allow("framework/src/network/libp2p/threads.rs", "static APART", 1, "whose thread it is"),
 ];
 
 #[test]

@@ -46,6 +46,12 @@ const LIST: &[Allowed] = &[
     allow("tests/src/bin/bench/idle.rs", "sleep", 2, "what it costs to do nothing for a time"),
     allow("tests/src/bin/bench/lock.rs", "sleep", 1, "a token is parked a moment after its guard was given back"),
     allow(
+        "tests/src/bin/bench/watch.rs",
+        "sleep",
+        3,
+        "nothing happens for a time, before and beside which is measured",
+    ),
+    allow(
         "tests/src/bin/bench/redis.rs",
         "sleep",
         3,

@@ -23,6 +23,7 @@ use libp2p::{
 };
 use tokio::sync::oneshot;
 
+use super::threads;
 use crate::network::Protocol;
 
 /// Streams that may be in negotiation on one connection.
@@ -118,8 +119,21 @@ pub(super) struct Open {
 /// The part of the behaviour that lives with one connection.
 #[derive(Default)]
 pub(super) struct Handler {
+    /// Its connection is a link, or becomes one.
+    is_link: bool,
     requests: VecDeque<Open>,
     arrivals: VecDeque<(Protocol, Stream)>,
+}
+
+impl Handler {
+    /// A connection that is no link leaves the thread of the links with the first payload.
+    fn carries(&mut self, protocol: Protocol) {
+        match protocol {
+            Protocol::Control | Protocol::Calls => self.is_link = true,
+            Protocol::Bulk | Protocol::Channel if !self.is_link => threads::leave(),
+            Protocol::Bulk | Protocol::Channel => {}
+        }
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -155,13 +169,17 @@ impl ConnectionHandler for Handler {
     }
 
     fn on_behaviour_event(&mut self, open: Open) {
+        self.carries(open.protocol);
         self.requests.push_back(open);
     }
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Accept, Request, (), Self::OutboundOpenInfo>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
-                self.arrivals.push_back(protocol);
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (protocol, stream), ..
+            }) => {
+                self.carries(protocol);
+                self.arrivals.push_back((protocol, stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 // Nobody waits any more: the stream is dropped, which resets it.

@@ -1,6 +1,9 @@
 //! The real network: libp2p over TCP, noise and yamux, and over QUIC with the feature `quic`.
 
 mod behaviour;
+mod sliced;
+mod socket;
+mod threads;
 
 use std::{
     collections::HashMap,
@@ -27,6 +30,7 @@ use libp2p::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+use self::{sliced::Sliced, socket::Socket, threads::Threads};
 use super::{
     Connection, ConnectionId, DialError, EVENTS_QUEUED_MAX, Event, Network, Protocol, StartError, Stream, address,
 };
@@ -345,7 +349,7 @@ fn swarm(keypair: &Keypair) -> Result<Swarm<Composite>, StartError> {
         .with_max_established_incoming(Some(CONNECTIONS_MAX));
     let behaviour =
         Composite { limits: connection_limits::Behaviour::new(limits), streams: behaviour::Behaviour::default() };
-    let config = swarm::Config::with_tokio_executor()
+    let config = swarm::Config::with_executor(Threads::default())
         // Streams are opened with the first bytes, which saves a round trip: each request names one protocol.
         .with_substream_upgrade_protocol_override(Version::V1Lazy)
         .with_max_negotiating_inbound_streams(behaviour::NEGOTIATING_MAX)
@@ -356,7 +360,7 @@ fn swarm(keypair: &Keypair) -> Result<Swarm<Composite>, StartError> {
 fn transport(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     let noise = noise::Config::new(keypair).map_err(|error| StartError::Identity(error.to_string()))?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .map(|socket, _| BufReader::with_capacity(SOCKET_READ_BYTES, socket))
+        .map(|socket, _| BufReader::with_capacity(SOCKET_READ_BYTES, Sliced::new(Socket::new(socket))))
         .upgrade(Version::V1)
         .authenticate(noise)
         .multiplex(yamux::Config::default())

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bare,
-    process::{Server, cluster, median, pin},
+    process::{Server, cluster, median, percentile, pin},
 };
 
 const BULK_BYTES: usize = 64 * 1024 * 1024;
@@ -394,6 +394,5 @@ fn mebibytes_per_second(bytes: usize, elapsed: Duration) -> f64 {
 }
 
 fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
-    times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], times[times.len() * 99 / 100])
+    (percentile(&mut times, 50), percentile(&mut times, 99))
 }

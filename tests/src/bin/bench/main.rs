@@ -13,7 +13,9 @@ mod map;
 mod member;
 mod process;
 mod redis;
+mod substream;
 mod variable;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -23,7 +25,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "bench",
-    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench lock --json\n  bench variable --json\n  bench dashboard"
+    after_help = "Examples:\n  bench call\n  bench call --json\n  bench map --json\n  bench failover\n  bench idle\n  bench lock --json\n  bench variable --json\n  bench watch --json\n  bench dashboard"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -44,6 +46,8 @@ enum Command {
     Lock(lock::Options),
     /// Variables: reads of what is here, writes, and additions of many tasks, beside Redis.
     Variable(variable::Options),
+    /// Watching: how soon others see what has changed, listing, and channels beside a bare connection.
+    Watch(watch::Options),
     /// What it costs to look at many nodes by a dashboard.
     Dashboard(dashboard::Options),
     /// A browser, started by the others.
@@ -74,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         Command::Idle(options) => idle::run(&options),
         Command::Lock(options) => lock::run(&options),
         Command::Variable(options) => variable::run(&options),
+        Command::Watch(options) => watch::run(&options),
         Command::Dashboard(options) => dashboard::run(&options),
         Command::Browser(options) => dashboard::browser(&options),
         Command::Crowd(options) => dashboard::crowd(&options),

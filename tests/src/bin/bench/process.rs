@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bare;
 
+/// Tasks that do something at the same time.
+pub(crate) const TASKS: usize = 256;
+
 #[derive(Args)]
 pub(crate) struct ServeOptions {
     /// Stay on this core.
@@ -131,8 +134,34 @@ pub(crate) fn load() -> anyhow::Result<f64> {
     Ok(averages.split(' ').next().context("an average")?.parse()?)
 }
 
+/// Does something with each number, by [`TASKS`] tasks.
+pub(crate) async fn each<F>(count: usize, act: impl Fn(usize) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..count {
+        if tasks.len() == TASKS
+            && let Some(done) = tasks.join_next().await
+        {
+            done??;
+        }
+        tasks.spawn(act(number));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
 /// The value in the middle.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     if values.is_empty() { f64::NAN } else { values[values.len() / 2] }
+}
+
+/// The value below which so many in a hundred are.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() * percent / 100).copied().unwrap_or(f64::NAN)
 }

@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
 use crate::{
-    process::{Server, cluster, load, median},
+    process::{Server, TASKS, cluster, each, load, median},
     redis as server,
 };
 
@@ -19,8 +19,6 @@ const BATCH: u32 = 1000;
 const BATCHES: usize = 200;
 /// Writes, calls and commands of a round, one after the other.
 const CALLS: usize = 500;
-/// Tasks that add at the same time.
-const TASKS: usize = 256;
 /// Variables that they add to, when it is not one.
 const MANY: usize = 1000;
 const TURN: Duration = Duration::from_millis(700);
@@ -333,26 +331,6 @@ async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
-
-/// Does something with each number, by many tasks.
-async fn each<F>(count: usize, act: impl Fn(usize) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
-{
-    let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..count {
-        if tasks.len() == TASKS
-            && let Some(done) = tasks.join_next().await
-        {
-            done??;
-        }
-        tasks.spawn(act(number));
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    Ok(())
-}
 
 fn get_command(_: u64) -> redis::Cmd {
     let mut command = redis::cmd("GET");
