@@ -151,6 +151,8 @@ struct Row {
     row: VariableRow,
     /// As it is told: not before a list has said who keeps it.
     entry: Option<Entry>,
+    /// It has changed since all were asked.
+    is_fresh: bool,
 }
 
 impl Rows {
@@ -173,7 +175,7 @@ impl Rows {
             self.more = true;
         } else {
             let row = VariableRow::unlisted(name.clone(), version, value());
-            self.rows.insert(name, Row { row, entry: None });
+            self.rows.insert(name, Row { row, entry: None, is_fresh: true });
             self.is_list_wanted = true;
         }
     }
@@ -190,13 +192,16 @@ impl Rows {
     /// All members are asked from now on.
     fn expect_list(&mut self) {
         self.gone = Some(BTreeSet::new());
+        self.rows.values_mut().for_each(|row| row.is_fresh = false);
         self.is_list_wanted = false;
     }
 
     /// What members have answered, in the place of what was there; only what has come since they were asked stays.
     fn list(&mut self, json::Variables { rows, unanswered, more }: json::Variables) {
         let gone = self.gone.take().unwrap_or_default();
+        // Versions are lower in another lineage: what is older than the question counts no more, whatever it says.
         let mut before = mem::take(&mut self.rows);
+        before.retain(|_, row| row.is_fresh);
         self.more = more || rows.len() > VARIABLES_MAX;
         self.unanswered = Json::of(&unanswered);
         for mut row in rows.into_iter().filter(|row| !gone.contains(&row.name)).take(VARIABLES_MAX) {
@@ -204,7 +209,7 @@ impl Rows {
                 (row.version, row.value) = (known.row.version, known.row.value);
             }
             let entry = Entry::new(&row.name, &row);
-            self.rows.insert(row.name.clone(), Row { row, entry });
+            self.rows.insert(row.name.clone(), Row { row, entry, is_fresh: false });
         }
         let room = VARIABLES_MAX - self.rows.len();
         self.rows.extend(before.into_iter().filter(|(_, row)| row.entry.is_none()).take(room));
@@ -221,7 +226,7 @@ impl Row {
         if version <= self.row.version {
             return;
         }
-        (self.row.version, self.row.value) = (version, value());
+        (self.row.version, self.row.value, self.is_fresh) = (version, value(), true);
         if self.entry.is_some() {
             self.entry = Entry::new(&self.row.name, &self.row);
         }
@@ -276,6 +281,19 @@ mod tests {
         rows.expect_list();
         rows.list(listed(&["a", "b"], 5));
         assert_eq!(told(&rows), of(&[("a", "1.5"), ("b", "1.5")]));
+    }
+
+    #[test]
+    fn in_another_lineage_versions_begin_anew() {
+        let mut rows = Rows::default();
+        rows.list(listed(&["a"], 7));
+        set(&mut rows, "a", 8);
+        set(&mut rows, "b", 9);
+        rows.expect_list();
+        rows.list(listed(&["a"], 2));
+        assert_eq!((told(&rows), rows.rows.len()), (of(&[("a", "1.2")]), 1));
+        set(&mut rows, "a", 3);
+        assert_eq!(told(&rows), of(&[("a", "1.3")]));
     }
 
     #[test]
