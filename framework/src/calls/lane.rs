@@ -77,7 +77,7 @@ pub(crate) struct Lane {
     apart: Apart,
     channels: Arc<Channels>,
     network: Arc<dyn Network>,
-    /// Where the lane's own tasks run: the network thread.
+    /// Where the tasks of the lane run: the network thread, but for those that move large payloads.
     spawner: tokio::runtime::Handle,
     executor: Arc<Executor>,
     outbox: Outbox,
@@ -292,7 +292,7 @@ impl Lane {
                 lane.complete(id, Answer::Lost(format!("the arguments could not be sent: {error}")));
             }
         };
-        self.spawner.spawn(sending).abort_handle()
+        self.bulk().spawn(sending).abort_handle()
     }
 
     /// Answers a call of the peer.
@@ -310,7 +310,7 @@ impl Lane {
             }
         };
         let lane = self.clone();
-        self.spawner.spawn(async move {
+        self.bulk().spawn(async move {
             let sent = lane.send_apart(Kind::Reply, flags, id, &bytes).await;
             lane.executor.spare().give(bytes);
             if let Err(error) = sent {
@@ -323,6 +323,11 @@ impl Lane {
     /// Tells the peer how far one of its calls is, unless it has enough to read.
     pub(crate) fn tell_progress(&self, id: u64, share: f32) {
         self.outbox.offer(|buffer| progress::put(buffer, id, share));
+    }
+
+    /// Where large payloads are moved.
+    fn bulk(&self) -> tokio::runtime::Handle {
+        self.network.bulk().unwrap_or_else(|| self.spawner.clone())
     }
 
     async fn send_apart(&self, kind: Kind, flags: u16, id: u64, body: &[u8]) -> io::Result<()> {
@@ -358,7 +363,7 @@ impl Lane {
         // Too many at once are refused by dropping the stream.
         let Ok(turn) = self.bulk_receiving.clone().try_acquire_owned() else { return };
         let lane = self.clone();
-        self.spawner.spawn(async move {
+        self.bulk().spawn(async move {
             if let Err(error) = lane.read_apart(stream).await {
                 tracing::debug!(peer = ?lane.peer, %error, "a large payload was refused");
             }

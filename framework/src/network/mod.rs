@@ -30,6 +30,7 @@ use std::{io, pin::Pin};
 use futures::future::BoxFuture;
 use guthi_core::wire::id::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 
 /// What the driver needs from below: authenticated connections that carry streams.
 pub(crate) trait Network: Send + Sync + 'static {
@@ -53,6 +54,11 @@ pub(crate) trait Network: Send + Sync + 'static {
 
     /// Closes a connection and all its streams. Closing twice is harmless.
     fn close(&self, connection: ConnectionId);
+
+    /// Where whoever moves large payloads runs best; nowhere in particular, if nothing is said.
+    fn bulk(&self) -> Option<Handle> {
+        None
+    }
 }
 
 /// The events of a network wait here; the bound makes the network wait for the driver.

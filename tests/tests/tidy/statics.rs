@@ -27,6 +27,7 @@ const LIST: &[Allowed] = &[
     allow("framework/src/calls/panic.rs", "static LOCATION", 1, "how the hook tells where it was"),
     allow("framework/src/network/libp2p/threads.rs", "static LEAVES", 1, "what the task that is polled has asked for"),
     allow("framework/src/network/libp2p/threads.rs", "static APART", 1, "whose thread it is"),
+    allow("framework/src/network/libp2p/wakes.rs", "static GATHERED", 1, "whom the task that is polled has woken"),
 ];
 
 #[test]

@@ -4,6 +4,7 @@ mod behaviour;
 mod sliced;
 mod socket;
 mod threads;
+mod wakes;
 
 use std::{
     collections::HashMap,
@@ -27,10 +28,13 @@ use libp2p::{
     },
     tcp, yamux,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use self::{sliced::Sliced, socket::Socket, threads::Threads};
+use self::{sliced::Sliced, socket::Socket, threads::Threads, wakes::Gathering};
 use super::{
     Connection, ConnectionId, DialError, EVENTS_QUEUED_MAX, Event, Network, Protocol, StartError, Stream, address,
 };
@@ -51,6 +55,7 @@ pub(crate) struct Libp2p {
     id: NodeId,
     commands: mpsc::Sender<Command>,
     addresses: Arc<Mutex<Vec<String>>>,
+    threads: Threads,
 }
 
 /// What a swarm needs to start.
@@ -74,7 +79,8 @@ impl Libp2p {
     pub(crate) async fn start(config: Config) -> Result<(Self, mpsc::Receiver<Event>), StartError> {
         let keypair = keypair(config.secret)?;
         let id = node_id(&keypair.public().to_peer_id()).expect("the key is ed25519");
-        let mut swarm = swarm(&keypair)?;
+        let threads = Threads::default();
+        let mut swarm = swarm(&keypair, threads.clone())?;
         let wildcard = config.listen.iter().any(is_wildcard);
         for address in config.listen {
             let refused = |error: &dyn std::fmt::Display, in_use| StartError::Listen {
@@ -124,7 +130,7 @@ impl Libp2p {
             dials: HashMap::new(),
         };
         tokio::spawn(keeper.run(inbox));
-        Ok((Self { id, commands, addresses }, outbox))
+        Ok((Self { id, commands, addresses, threads }, outbox))
     }
 }
 
@@ -164,13 +170,17 @@ impl Network for Libp2p {
             let (reply, answer) = oneshot::channel();
             commands.send(Command::Open { connection, protocol, reply }).await.map_err(|_| gone())?;
             let stream = answer.await.map_err(|_| gone())??;
-            Ok(Box::pin(stream.compat()) as Stream)
+            Ok(boxed(protocol, stream))
         })
     }
 
     fn close(&self, connection: ConnectionId) {
         // A full queue means that the swarm is overwhelmed or gone; the echo will notice what stays open.
         let _ = self.commands.try_send(Command::Close(connection));
+    }
+
+    fn bulk(&self) -> Option<Handle> {
+        self.threads.bulk().cloned()
     }
 }
 
@@ -283,7 +293,7 @@ impl Keeper {
                 Some(Event::Inbound {
                     connection,
                     protocol: arrival.protocol,
-                    stream: Box::pin(arrival.stream.compat()),
+                    stream: boxed(arrival.protocol, arrival.stream),
                 })
             }
             _ => None,
@@ -342,19 +352,27 @@ fn keypair(mut secret: [u8; 32]) -> Result<Keypair, StartError> {
     Keypair::ed25519_from_bytes(&mut secret).map_err(|error| StartError::Identity(error.to_string()))
 }
 
-fn swarm(keypair: &Keypair) -> Result<Swarm<Composite>, StartError> {
+fn swarm(keypair: &Keypair, threads: Threads) -> Result<Swarm<Composite>, StartError> {
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
         .with_max_established_incoming(Some(CONNECTIONS_MAX));
     let behaviour =
         Composite { limits: connection_limits::Behaviour::new(limits), streams: behaviour::Behaviour::default() };
-    let config = swarm::Config::with_executor(Threads::default())
+    let config = swarm::Config::with_executor(threads)
         // Streams are opened with the first bytes, which saves a round trip: each request names one protocol.
         .with_substream_upgrade_protocol_override(Version::V1Lazy)
         .with_max_negotiating_inbound_streams(behaviour::NEGOTIATING_MAX)
         .with_idle_connection_timeout(Duration::from_secs(365 * 24 * 3600));
     Ok(Swarm::new(transport(keypair)?, behaviour, keypair.public().to_peer_id(), config))
+}
+
+/// What others may read and write on threads of their own.
+fn boxed(protocol: Protocol, stream: libp2p::Stream) -> Stream {
+    match protocol {
+        Protocol::Bulk | Protocol::Channel => Box::pin(Gathering::new(stream).compat()),
+        Protocol::Control | Protocol::Calls => Box::pin(stream.compat()),
+    }
 }
 
 fn transport(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {

@@ -16,7 +16,9 @@ use std::{
 use libp2p::swarm::Executor;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// More of these threads gain nothing: they share the network with each other.
+use super::wakes;
+
+/// There is one of these threads for two cores, and more gain nothing: they share the network with each other.
 const BULK_THREADS_MAX: usize = 4;
 /// Their nice value: calls go first, and what is computed comes last.
 const BULK_NICE: i32 = 5;
@@ -25,9 +27,16 @@ const BULK_NICE: i32 = 5;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs the connections of a node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Threads {
     bulk: Arc<Bulk>,
+}
+
+impl Threads {
+    /// The runtime of those who have left.
+    pub(super) fn bulk(&self) -> Option<&Handle> {
+        self.bulk.handle()
+    }
 }
 
 impl Executor for Threads {
@@ -72,8 +81,19 @@ impl Future for Staying {
         let bulk = self.bulk.clone();
         let Some(bulk) = bulk.handle() else { return polled };
         // It is polled there at once, so that the right task is woken from then on.
-        self.task.take().map(|task| bulk.spawn(task));
+        self.task.take().map(|task| bulk.spawn(Gone(task)));
         Poll::Ready(())
+    }
+}
+
+/// A connection that has left.
+struct Gone(Task);
+
+impl Future for Gone {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        wakes::gather(|| self.0.as_mut().poll(cx))
     }
 }
 
@@ -86,9 +106,10 @@ struct Bulk {
 impl Bulk {
     fn handle(&self) -> Option<&Handle> {
         let begin = || {
-            let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(BULK_THREADS_MAX));
+            let threads =
+                thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, BULK_THREADS_MAX));
             let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads).thread_name("guthi-bulk").enable_io().on_thread_start(|| {
+            builder.worker_threads(threads).thread_name("guthi-bulk").enable_all().on_thread_start(|| {
                 APART.set(true);
                 // A system that refuses is no reason not to run.
                 let _ = rustix::process::setpriority_process(None, BULK_NICE);
