@@ -362,7 +362,13 @@ async fn bulk(node: &Node, server: &Server, options: &Options) -> anyhow::Result
         columns[1].push(bare);
         columns[2].push(channel);
         columns[6].push(channel / bare);
-        columns[3].push(calls_beside(node, peer, async { Ok(tokio::time::sleep(ALONE).await) }).await?);
+        columns[3].push(
+            calls_beside(node, peer, async {
+                tokio::time::sleep(ALONE).await;
+                Ok(())
+            })
+            .await?,
+        );
         let (address, taker) = (substream.clone(), node.clone());
         columns[4].push(calls_beside(node, peer, async move { substream::take(&address, bytes).await }).await?);
         columns[5].push(calls_beside(node, peer, async move { carry_bulk(&taker, peer, bytes).await }).await?);
