@@ -56,7 +56,7 @@ fn d12(state: &State) -> Result<(), String> {
     let mut watching = (0..).zip(&state.nodes).filter(|(_, node)| node.watching);
     match watching.find(|(_, node)| node.told != Some(served.version)) {
         Some((at, node)) => {
-            let told = node.told.map_or("nothing".to_owned(), |told| told.to_string());
+            let told = node.told.map_or_else(|| "nothing".to_owned(), |told| told.to_string());
             Err(format!("D12: n{at} was told of {told} at last, and there is {}", served.version))
         }
         None => Ok(()),
