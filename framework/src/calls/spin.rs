@@ -11,28 +11,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calls that take longer are slept through.
-const TYPICAL_MAX: Duration = Duration::from_micros(150);
-/// No wait is longer.
-const WAIT_MAX: Duration = Duration::from_micros(100);
+/// No wait is longer: for a call, and for what goes through several nodes.
+const CALL_WAIT_MAX: Duration = Duration::from_micros(100);
+const LONG_WAIT_MAX: Duration = Duration::from_micros(250);
 /// A yield that takes longer went to somebody else's work.
 const YIELD_MAX: Duration = Duration::from_micros(200);
 const REST_CALLS_MIN: u32 = 64;
 const REST_CALLS_MAX: u32 = 64 * 1024;
 
-/// Whether, and how long, a lane's callers spin.
-#[derive(Debug, Default)]
+/// Whether, and how long, the callers of a lane, or the writers of a variable, spin.
+#[derive(Debug)]
 pub(crate) struct Spin {
+    /// What usually takes longer than half as long again is slept through.
+    wait_max: Duration,
     /// Calls to let pass without spinning.
     resting: AtomicU32,
     /// How many they were the last time.
     rest: AtomicU32,
 }
 
+impl Default for Spin {
+    fn default() -> Self {
+        Self { wait_max: CALL_WAIT_MAX, resting: AtomicU32::new(0), rest: AtomicU32::new(0) }
+    }
+}
+
 impl Spin {
+    /// For what needs several nodes, one after the other. A core that falls asleep meanwhile takes as long to come back as two
+    /// of them take.
+    pub(crate) fn long() -> Self {
+        Self { wait_max: LONG_WAIT_MAX, ..Self::default() }
+    }
+
     /// Waits until `done`, for a moment at most; returns at once where that would not pay.
     pub(crate) fn wait(&self, typical: Option<Duration>, done: impl Fn() -> bool) {
-        if typical.is_none_or(|typical| typical > TYPICAL_MAX) {
+        if typical.is_none_or(|typical| typical > self.wait_max * 3 / 2) {
             return;
         }
         // Callers who race here may let one call more or less pass.
@@ -41,7 +54,7 @@ impl Spin {
             return self.resting.store(resting - 1, Ordering::Relaxed);
         }
         let mut now = Instant::now();
-        let end = now + WAIT_MAX;
+        let end = now + self.wait_max;
         while !done() && now < end {
             thread::yield_now();
             let after = Instant::now();
@@ -80,6 +93,11 @@ mod tests {
         assert_eq!(looked.get(), 0);
         Spin::default().wait(SHORT, look);
         assert_eq!(looked.get(), 1);
+        let long = Some(Duration::from_micros(300));
+        Spin::default().wait(long, look);
+        assert_eq!(looked.get(), 1);
+        Spin::long().wait(long, look);
+        assert_eq!(looked.get(), 2);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Variables {
             waiting: Mutex::default(),
             watchers: Mutex::default(),
             news: watch::Sender::default(),
-            spin: Spin::default(),
+            spin: Spin::long(),
             pace: Pace::default(),
             variables: self.clone(),
         });
