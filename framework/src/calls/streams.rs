@@ -352,3 +352,111 @@ impl Results {
 pub(crate) fn lost(function: &str, node: NodeId, error: &io::Error) -> CallError {
     CallError::PeerLost { function: function.to_owned(), node, reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::calls::{message::flags, pool::Pool};
+
+    const ME: NodeId = NodeId([1; 32]);
+
+    fn frame(kind: Kind, flags: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let Ok(()) = frame::put(&mut bytes, kind, flags, 0, |output| {
+            output.extend_from_slice(body);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        bytes
+    }
+
+    fn header(name: Option<&str>) -> Vec<u8> {
+        let named = name.map(|name| Named { name: name.to_owned(), signature: 0 });
+        let mut body = Vec::new();
+        CallHeader { function: 0, named, deadline_ms: 0 }.put(None, &mut body);
+        body
+    }
+
+    /// What comes back, up to the end.
+    async fn answer(doors: &Doors, said: &[u8]) -> Vec<u8> {
+        let mut channel = doors.open_here(ME, &protocol()).unwrap();
+        let mut answer = Vec::new();
+        channel.write_all(said).await.unwrap();
+        // Who is given up finds its channel dropped.
+        let _ = channel.read_to_end(&mut answer).await;
+        answer
+    }
+
+    /// On a clock that goes on as soon as all wait: who says too little is given up after a while.
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_said_instead_of_a_call_is_given_up_and_the_next_is_answered() {
+        let executor = Executor::new(ME, HashMap::new(), HashMap::new(), Pool::threads(1).unwrap(), 1, 100).unwrap();
+        let doors = Doors::new();
+        serve(&executor, &doors);
+        let promised = u32::try_from(CALL_BYTES_MAX).unwrap().to_le_bytes();
+        let mut too_little = frame(Kind::Call, 0, &[]);
+        too_little[..4].copy_from_slice(&promised);
+        let mut too_much = too_little.clone();
+        too_much[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        let mut other_version = frame(Kind::Call, 0, &header(Some("f")));
+        other_version[4] ^= 0xff;
+        let traced_by_nobody = [header(Some("f")), vec![0; 24]].concat();
+        for (what, said) in [
+            ("nothing", vec![]),
+            ("half a header", frame(Kind::Call, 0, &[])[..8].to_vec()),
+            ("less than was promised", too_little),
+            ("a promise of too much", too_much),
+            ("another version", other_version),
+            ("no call", frame(Kind::Cancel, 0, &header(Some("f")))),
+            ("no header", frame(Kind::Call, 0, &[0xff; 40])),
+            ("no name", frame(Kind::Call, 0, &header(None))),
+            ("flags that nobody knows", frame(Kind::Call, !flags::KNOWN, &header(Some("f")))),
+            ("a trace that is none", frame(Kind::Call, flags::TRACED, &traced_by_nobody)),
+        ] {
+            assert_eq!(answer(&doors, &said).await, [0; 0], "{what}");
+            let known = answer(&doors, &frame(Kind::Call, 0, &header(Some("f")))).await;
+            let (entry, taken) = Batch::first(&known, PAYLOAD_BYTES_MAX).unwrap().expect(what);
+            assert_eq!((entry.0, taken), (Batch::REFUSED, known.len()), "{what}");
+            assert!(matches!(codec::decode(entry.1), Ok(Refusal::NoSuchFunction)), "{what}");
+        }
+    }
+
+    /// A worker says this, and then the end.
+    async fn results(doors: &Arc<Doors>, said: &[u8]) -> io::Result<Vec<Result<Vec<u8>, Refusal>>> {
+        let name = Name::new("worker").unwrap();
+        let mut door = doors.accept(name.clone()).unwrap();
+        let channel = doors.open_here(ME, &name).unwrap();
+        let mut worker = poll_fn(|cx| door.poll_next(cx)).await.unwrap();
+        worker.write_all(said).await.unwrap();
+        worker.shutdown().await.unwrap();
+        let mut results = Results { channel, buffer: ReadBuffer::new(READ_BYTES) };
+        let mut all = Vec::new();
+        while let Some(result) = results.next(<[u8]>::to_vec).await? {
+            all.push(result);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_a_worker_says_is_results_or_the_end_of_the_call() {
+        let doors = Doors::new();
+        let mut good = Batch::default();
+        good.push(|_| Batch::VALUE);
+        good.push(|output| {
+            output.extend([1, 2, 3]);
+            Batch::VALUE
+        });
+        let all = results(&doors, &good.0).await.unwrap();
+        assert_eq!(all, [Ok(vec![]), Ok(vec![1, 2, 3])]);
+        let too_long = [vec![Batch::VALUE], u32::MAX.to_le_bytes().to_vec()].concat();
+        for (what, said, kind) in [
+            ("cut short", good.0[..good.0.len() - 1].to_vec(), io::ErrorKind::UnexpectedEof),
+            ("a tag that nobody knows", vec![7, 0, 0, 0, 0], io::ErrorKind::Other),
+            ("longer than allowed", too_long, io::ErrorKind::Other),
+            ("a refusal that is none", vec![Batch::REFUSED, 1, 0, 0, 0, 0xff], io::ErrorKind::Other),
+        ] {
+            assert_eq!(results(&doors, &said).await.unwrap_err().kind(), kind, "{what}");
+        }
+    }
+}

@@ -82,6 +82,8 @@ struct CrowdFigures {
     memory_mib: f64,
     /// From the kill to a view of those who are left.
     view_ms: f64,
+    /// From there until a variable was written that had its first home at the one that was killed.
+    recovery_ms: f64,
     /// From the kill until variables of all shards were written again.
     served_ms: f64,
 }
@@ -318,16 +320,35 @@ async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
     let memory_mib = other.memory()? / MIB;
     let sample = (0..count.min(CROWD_SAMPLE)).map(|number| node.variable(format!("crowd/{number}"), Vec::<u8>::new()));
     let sample = try_join_all(sample).await?;
+    let orphan = at_home_with(&node, victim.ready.node.parse()?).await?;
     victim.kill()?;
     let killed = Instant::now();
     while node.members().len() > 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let view_ms = killed.elapsed().as_secs_f64() * 1e3;
+    orphan.set(1).await?;
+    let recovery_ms = killed.elapsed().as_secs_f64() * 1e3 - view_ms;
     try_join_all(sample.iter().map(|variable| variable.set(vec![1; CROWD_BYTES]))).await?;
     let served_ms = killed.elapsed().as_secs_f64() * 1e3;
     node.leave().await?;
-    Ok(CrowdFigures { variables: count, created_per_second, memory_before_mib, memory_mib, view_ms, served_ms })
+    Ok(CrowdFigures {
+        variables: count,
+        created_per_second,
+        memory_before_mib,
+        memory_mib,
+        view_ms,
+        recovery_ms,
+        served_ms,
+    })
+}
+
+/// A variable that has its first home there.
+async fn at_home_with(node: &Node, home: NodeId) -> anyhow::Result<Variable<u64>> {
+    try_join_all((0..CANDIDATES).map(|number| node.variable(format!("home/{number}"), 0_u64))).await?;
+    let list = node.variables("home/").await.items;
+    let found = list.iter().find(|it| it.homes.first() == Some(&home)).context("one is at home there")?;
+    Ok(node.variable(&found.name, 0).await?)
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -414,6 +435,7 @@ fn print(figures: &Figures) {
         row("memory of a node before, MiB", crowd.memory_before_mib);
         row("memory of a node then, MiB", crowd.memory_mib);
         row("from the kill to the next view, ms", crowd.view_ms);
+        row("from there until a variable of the killed home is written, ms", crowd.recovery_ms);
         row("from the kill until variables of all shards are written, ms", crowd.served_ms);
     }
     match &figures.redis {
