@@ -180,7 +180,7 @@ impl Network for Libp2p {
     }
 
     fn bulk(&self) -> Option<Handle> {
-        self.threads.bulk().cloned()
+        self.threads.bulk()
     }
 }
 

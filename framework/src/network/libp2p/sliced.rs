@@ -27,33 +27,34 @@ impl<S> Sliced<S> {
     }
 }
 
-/// Comes back once all others who are ready were served, and whoever has become ready meanwhile.
-fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
-    Poll::Pending
+/// Moves bytes; or, once a turn is over, gives way: it comes back when all others who are ready were served, and whoever has
+/// become ready meanwhile.
+fn turn(
+    moved: &mut usize,
+    cx: &mut Context<'_>,
+    go_on: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    if *moved >= TURN_BYTES {
+        *moved = 0;
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        return Poll::Pending;
+    }
+    let count = ready!(go_on(cx))?;
+    *moved += count;
+    Poll::Ready(Ok(count))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sliced<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.read >= TURN_BYTES {
-            self.read = 0;
-            return give_way(cx);
-        }
-        let count = ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        self.read += count;
-        Poll::Ready(Ok(count))
+        let Self { socket, read, .. } = &mut *self;
+        turn(read, cx, |cx| Pin::new(socket).poll_read(cx, buffer))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Sliced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.written >= TURN_BYTES {
-            self.written = 0;
-            return give_way(cx);
-        }
-        let count = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.written += count;
-        Poll::Ready(Ok(count))
+        let Self { socket, written, .. } = &mut *self;
+        turn(written, cx, |cx| Pin::new(socket).poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

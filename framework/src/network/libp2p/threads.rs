@@ -34,14 +34,14 @@ pub(super) struct Threads {
 
 impl Threads {
     /// The runtime of those who have left.
-    pub(super) fn bulk(&self) -> Option<&Handle> {
+    pub(super) fn bulk(&self) -> Option<Handle> {
         self.bulk.handle()
     }
 }
 
 impl Executor for Threads {
     fn exec(&self, task: Task) {
-        tokio::spawn(Staying { task: Some(task), bulk: self.bulk.clone() });
+        tokio::spawn(Staying { task: Some(task), threads: self.clone() });
     }
 }
 
@@ -64,7 +64,7 @@ thread_local! {
 /// A connection on the network's thread.
 struct Staying {
     task: Option<Task>,
-    bulk: Arc<Bulk>,
+    threads: Threads,
 }
 
 impl Future for Staying {
@@ -78,8 +78,7 @@ impl Future for Staying {
             return polled;
         }
         // Without a thread for it, it stays.
-        let bulk = self.bulk.clone();
-        let Some(bulk) = bulk.handle() else { return polled };
+        let Some(bulk) = self.threads.bulk() else { return polled };
         // It is polled there at once, so that the right task is woken from then on.
         self.task.take().map(|task| bulk.spawn(Gone(task)));
         Poll::Ready(())
@@ -104,7 +103,7 @@ struct Bulk {
 }
 
 impl Bulk {
-    fn handle(&self) -> Option<&Handle> {
+    fn handle(&self) -> Option<Handle> {
         let begin = || {
             let threads =
                 thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, BULK_THREADS_MAX));
@@ -116,7 +115,7 @@ impl Bulk {
             });
             builder.build().inspect_err(|error| tracing::warn!(%error, "large payloads share a thread with calls")).ok()
         };
-        self.runtime.get_or_init(begin).as_ref().map(Runtime::handle)
+        self.runtime.get_or_init(begin).as_ref().map(|runtime| runtime.handle().clone())
     }
 }
 

@@ -7,10 +7,7 @@ use std::{
     cell::RefCell,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -34,8 +31,7 @@ struct End;
 impl Drop for End {
     fn drop(&mut self) {
         for waiter in GATHERED.take().into_iter().flatten() {
-            waiter.is_gathered.store(false, Ordering::Release);
-            waiter.waker.wake();
+            waiter.0.wake();
         }
     }
 }
@@ -55,25 +51,21 @@ struct Side {
     waker: Waker,
 }
 
+/// It forgets whom to wake when it does: who is gathered twice is woken once.
 #[derive(Debug, Default)]
-struct Waiter {
-    waker: AtomicWaker,
-    is_gathered: AtomicBool,
-}
+struct Waiter(AtomicWaker);
 
 impl Wake for Waiter {
     fn wake(self: Arc<Self>) {
         let now = GATHERED.with_borrow_mut(|gathered| match gathered {
-            None => true,
             Some(gathered) => {
-                if !self.is_gathered.swap(true, Ordering::AcqRel) {
-                    gathered.push(self.clone());
-                }
-                false
+                gathered.push(self);
+                None
             }
+            None => Some(self),
         });
-        if now {
-            self.waker.wake();
+        if let Some(waiter) = now {
+            waiter.0.wake();
         }
     }
 }
@@ -85,7 +77,7 @@ impl Side {
     }
 
     fn context(&self, cx: &Context<'_>) -> Context<'_> {
-        self.waiter.waker.register(cx.waker());
+        self.waiter.0.register(cx.waker());
         Context::from_waker(&self.waker)
     }
 }
@@ -122,7 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::io::Cursor;
 
