@@ -27,8 +27,13 @@ pub struct VariableInfo {
     pub copies: u64,
     /// Fewer nodes keep it than should.
     pub degraded: bool,
-    /// Its encoded value, if that has no more than 128 bytes.
+    /// Its encoded value, if that has no more than [`SHOWN_BYTES_MAX`](Self::SHOWN_BYTES_MAX).
     pub value: Option<Vec<u8>>,
+}
+
+impl VariableInfo {
+    /// Values that are no longer than this are told with their variables.
+    pub const SHOWN_BYTES_MAX: usize = 128;
 }
 
 /// Which variables somebody asks for.
@@ -53,7 +58,8 @@ impl From<ListedVariable> for VariableReport {
     fn from(ListedVariable { name, known }: ListedVariable) -> Self {
         let variable::Known { state, homes, copies } = known;
         let (kind, bytes) = state.value.as_ref().map_or((0, 0), |value| (value.kind, value.bytes.len() as u64));
-        let value = state.value.filter(|value| value.bytes.len() <= SHOWN_BYTES_MAX).map(|value| value.bytes.to_vec());
+        let value = state.value.filter(|value| value.bytes.len() <= VariableInfo::SHOWN_BYTES_MAX);
+        let value = value.map(|value| value.bytes.to_vec());
         Self {
             name: name.to_string(),
             kind,
@@ -65,9 +71,6 @@ impl From<ListedVariable> for VariableReport {
         }
     }
 }
-
-/// Values that are no longer than this are told with their variables.
-const SHOWN_BYTES_MAX: usize = 128;
 
 /// So many variables are told of at once.
 pub(crate) const VARIABLES_LISTED_MAX: usize = 4096;

@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::{At, node::Names};
 use crate::app::App;
 
-/// Values that are longer than this, encoded or as JSON, are not told in lists.
-const SHOWN_BYTES_MAX: usize = 128;
+/// Values that are longer than this as JSON are not told in lists.
 const SHOWN_CHARS_MAX: usize = 400;
 
 /// A variable as its first home knows it.
@@ -88,7 +87,7 @@ impl Short {
 
     /// What a list would tell of this value.
     pub(crate) fn of(node: &Node, raw: &RawValue) -> Self {
-        let encoded = Some(&*raw.bytes).filter(|bytes| bytes.len() <= SHOWN_BYTES_MAX);
+        let encoded = Some(&*raw.bytes).filter(|bytes| bytes.len() <= VariableInfo::SHOWN_BYTES_MAX);
         Self::new(node, raw.kind, raw.bytes.len() as u64, encoded)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use guthi::{Level, WatchError};
+use guthi::{Level, WatchError, WriteError};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -11,8 +11,6 @@ use crate::{app::App, http::refusal::Refusal, json};
 
 /// Topics that may be watched at once, for all sockets.
 const WATCHED_MAX: usize = 256;
-/// Bytes of a name: none begins with more.
-const NAME_BYTES_MAX: usize = 255;
 
 /// What a socket can subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,14 +71,11 @@ impl Topic {
     fn check(&self, app: &App) -> Result<(), Refusal> {
         match self {
             Self::Log { node, .. } => json::whose(&app.node, Some(node)).map(drop),
-            Self::Variables { prefix } if prefix.len() > NAME_BYTES_MAX => {
-                let reason = "it is longer than 255 bytes";
-                Err(WatchError::BadPrefix { prefix: prefix.clone(), reason }.into())
-            }
-            Self::Variables { prefix } if prefix.contains(char::is_control) => {
-                let reason = "it has control characters";
-                Err(WatchError::BadPrefix { prefix: prefix.clone(), reason }.into())
-            }
+            // What no name can be, none begins with.
+            Self::Variables { prefix } if !prefix.is_empty() => match app.node.raw_variable(prefix) {
+                Err(WriteError::BadName { name, reason }) => Err(WatchError::BadPrefix { prefix: name, reason }.into()),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
