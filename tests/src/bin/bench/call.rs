@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bare,
-    process::{Server, cluster, median, percentile, pin},
+    process::{Server, cluster, mebibytes_per_second, median, micros, percentile, pin},
 };
 
 const BULK_BYTES: usize = 64 * 1024 * 1024;
@@ -359,7 +359,7 @@ impl Pair {
             for _ in 0..BULK_RESULTS {
                 bare::receive_raw(&mut stream, BULK_BYTES, &mut buffer).await?;
             }
-            Ok(mebibytes_per_second(BULK_RESULTS * BULK_BYTES, start.elapsed()))
+            Ok(mebibytes_per_second((BULK_RESULTS * BULK_BYTES) as u64, start.elapsed()))
         })?
     }
 
@@ -378,20 +378,12 @@ impl Pair {
                 Ok(())
             };
             tokio::try_join!(one(), one())?;
-            Ok(mebibytes_per_second(BULK_RESULTS * bytes, start.elapsed()))
+            Ok(mebibytes_per_second((BULK_RESULTS * bytes) as u64, start.elapsed()))
         })
     }
 }
 
 const RATE_TIME: Duration = Duration::from_millis(700);
-
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
-}
-
-fn mebibytes_per_second(bytes: usize, elapsed: Duration) -> f64 {
-    bytes as f64 / f64::from(1 << 20) / elapsed.as_secs_f64()
-}
 
 fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
     (percentile(&mut times, 50), percentile(&mut times, 99))

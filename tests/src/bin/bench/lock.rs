@@ -11,7 +11,7 @@ use guthi_tests::process::now;
 use serde::Serialize;
 
 use crate::{
-    process::{Server, cluster, load, median},
+    process::{Server, calls, cluster, load, median},
     redis,
 };
 
@@ -34,11 +34,6 @@ pub(crate) struct Options {
     /// How long eight nodes hammer one mutex, in seconds; 0 leaves that out.
     #[arg(long, default_value_t = 30)]
     fair_seconds: u64,
-}
-
-#[guthi::function(inline)]
-fn back(number: u64) -> u64 {
-    number
 }
 
 /// From when to when somebody had the mutex, in nanoseconds on the clock of the machine.
@@ -175,7 +170,7 @@ impl Pair {
         for _ in 0..rounds {
             note(0, self.reacquire().await?);
             note(1, reacquire_tokio().await);
-            note(2, self.call().await?);
+            note(2, calls(&self.node, self.partner, CALLS).await?);
             let ours = self.contended().await?;
             note(3, ours.handoff_us);
             note(4, ours.change_us);
@@ -244,16 +239,6 @@ impl Pair {
             batches.push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH));
         }
         Ok(median(&mut batches))
-    }
-
-    async fn call(&self) -> anyhow::Result<f64> {
-        let mut times = Vec::with_capacity(CALLS);
-        for number in 0..CALLS as u64 {
-            let begun = Instant::now();
-            self.node.call::<back>(number).on(self.partner).await?;
-            times.push(begun.elapsed().as_secs_f64() * 1e6);
-        }
-        Ok(median(&mut times))
     }
 
     async fn contended(&self) -> anyhow::Result<Contended> {

@@ -1,7 +1,5 @@
 //! One node in a process of its own, which says what it sees and when, and does what it is told.
 
-use std::time::Instant;
-
 use anyhow::Context;
 use clap::Args;
 use guthi::{Node, View};
@@ -9,12 +7,9 @@ use guthi_tests::process::now;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::process::median;
+use crate::process::calls;
 
 const CALLS: usize = 1000;
-
-#[guthi::function(inline)]
-fn answer_at_once() {}
 
 #[derive(Args)]
 pub(crate) struct MemberOptions {
@@ -137,13 +132,7 @@ fn orders() -> mpsc::UnboundedReceiver<String> {
 
 async fn call(node: &Node) -> anyhow::Result<f64> {
     let other = node.members().into_iter().find(|member| member.id != node.id()).context("another member")?.id;
-    let mut times = Vec::new();
-    for _ in 0..CALLS {
-        let start = Instant::now();
-        node.call::<answer_at_once>(()).on(other).await?;
-        times.push(start.elapsed().as_secs_f64() * 1e6);
-    }
-    Ok(median(&mut times))
+    calls(node, other, CALLS).await
 }
 
 fn tell(news: News) -> anyhow::Result<()> {

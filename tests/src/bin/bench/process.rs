@@ -4,16 +4,17 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use clap::Args;
-use guthi::Node;
+use guthi::{Node, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::bare;
 
+pub(crate) const MIB: u64 = 1 << 20;
 /// Tasks that do something at the same time.
 pub(crate) const TASKS: usize = 256;
 
@@ -152,6 +153,35 @@ where
         done??;
     }
     Ok(())
+}
+
+#[guthi::function(inline)]
+fn there_and_back(number: u64) -> u64 {
+    number
+}
+
+/// What a round trip of an inline call takes, in microseconds.
+pub(crate) async fn call(node: &Node, to: NodeId) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    node.call::<there_and_back>(1).on(to).await?;
+    Ok(micros(begun.elapsed()))
+}
+
+/// The median of so many, one after the other.
+pub(crate) async fn calls(node: &Node, to: NodeId, count: usize) -> anyhow::Result<f64> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        times.push(call(node, to).await?);
+    }
+    Ok(median(&mut times))
+}
+
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+pub(crate) fn mebibytes_per_second(bytes: u64, elapsed: Duration) -> f64 {
+    bytes as f64 / MIB as f64 / elapsed.as_secs_f64()
 }
 
 /// The value in the middle.

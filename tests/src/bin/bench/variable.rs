@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::try_join_all;
-use guthi::{Node, NodeId, Variable};
+use guthi::{Node, NodeId, Variable, VariableInfo};
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
 use crate::{
-    process::{Server, TASKS, cluster, each, load, median},
+    process::{MIB, Server, TASKS, calls, cluster, each, load, median},
     redis as server,
 };
 
@@ -23,7 +23,7 @@ const CALLS: usize = 500;
 const MANY: usize = 1000;
 const TURN: Duration = Duration::from_millis(700);
 /// Variables of which the homes are looked for.
-const CANDIDATES: usize = 24;
+const CANDIDATES: usize = 64;
 /// Bytes of each of a crowd of variables, and how many of them are written after a node has died: some of each shard.
 const CROWD_BYTES: usize = 100;
 const CROWD_SAMPLE: usize = 8192;
@@ -39,11 +39,6 @@ pub(crate) struct Options {
     /// So many variables of 100 bytes, for what they take and how long a node's death is felt; 0 leaves that out.
     #[arg(long, default_value_t = 100_000)]
     crowd: usize,
-}
-
-#[guthi::function(inline)]
-fn there_and_back(number: u64) -> u64 {
-    number
 }
 
 /// What was found; all medians over the rounds. Of what Redis was not there for, nothing.
@@ -149,11 +144,7 @@ struct Side {
 
 impl Side {
     async fn new(node: Node) -> anyhow::Result<Self> {
-        let names: Vec<_> = (0..CANDIDATES).map(|number| format!("bench/{number}")).collect();
-        for name in &names {
-            node.variable(name, 0_u64).await?;
-        }
-        let list = node.variables("bench/").await.items;
+        let list = spread(&node, "bench/").await?;
         let here = node.id();
         let home = list.iter().find(|it| it.homes.first() == Some(&here)).context("one is at home here")?;
         let remote = list.iter().find(|it| !it.homes.contains(&here)).context("one is kept by others")?;
@@ -170,7 +161,7 @@ impl Side {
         let mut note = |column: usize, value: f64| columns[column].push(value);
         for _ in 0..rounds {
             let get = self.cached_get().await?;
-            let call = self.call().await?;
+            let call = calls(&self.node, self.partner, CALLS).await?;
             let (remote, home) = (timed(&self.remote).await?, timed(&self.home).await?);
             note(0, get);
             note(1, self.cached_get_threads(threads).await?);
@@ -241,16 +232,6 @@ impl Side {
         }
         Ok(median(&mut times))
     }
-
-    async fn call(&self) -> anyhow::Result<f64> {
-        let mut times = Vec::with_capacity(CALLS);
-        for number in 0..CALLS as u64 {
-            let begun = Instant::now();
-            self.node.call::<there_and_back>(number).on(self.partner).await?;
-            times.push(begun.elapsed().as_secs_f64() * 1e6);
-        }
-        Ok(median(&mut times))
-    }
 }
 
 async fn reads(variable: &Variable<u64>) -> anyhow::Result<f64> {
@@ -304,7 +285,7 @@ async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
     let (mut victim, other) = (Server::start(&name, None, None)?, Server::start(&name, None, None)?);
     let node = Node::local().cluster(&name).start().await?;
     node.wait_for(3).await?;
-    let memory_before_mib = other.memory()? / MIB;
+    let memory_before_mib = other.memory()? / MIB as f64;
     let begun = Instant::now();
     each(count, |number| {
         let node = node.clone();
@@ -317,7 +298,7 @@ async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
     let created_per_second = count as f64 / begun.elapsed().as_secs_f64();
     // What was asked of late is remembered for a moment.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let memory_mib = other.memory()? / MIB;
+    let memory_mib = other.memory()? / MIB as f64;
     let sample = (0..count.min(CROWD_SAMPLE)).map(|number| node.variable(format!("crowd/{number}"), Vec::<u8>::new()));
     let sample = try_join_all(sample).await?;
     let orphan = at_home_with(&node, victim.ready.node.parse()?).await?;
@@ -345,13 +326,16 @@ async fn crowd(count: usize) -> anyhow::Result<CrowdFigures> {
 
 /// A variable that has its first home there.
 async fn at_home_with(node: &Node, home: NodeId) -> anyhow::Result<Variable<u64>> {
-    try_join_all((0..CANDIDATES).map(|number| node.variable(format!("home/{number}"), 0_u64))).await?;
-    let list = node.variables("home/").await.items;
+    let list = spread(node, "home/").await?;
     let found = list.iter().find(|it| it.homes.first() == Some(&home)).context("one is at home there")?;
     Ok(node.variable(&found.name, 0).await?)
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
+/// Variables of zero whose names begin so, of all homes.
+pub(crate) async fn spread(node: &Node, prefix: &str) -> anyhow::Result<Vec<VariableInfo>> {
+    try_join_all((0..CANDIDATES).map(|number| node.variable(format!("{prefix}{number}"), 0_u64))).await?;
+    Ok(node.variables(prefix).await.items)
+}
 
 fn get_command(_: u64) -> redis::Cmd {
     let mut command = redis::cmd("GET");

@@ -8,15 +8,16 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use futures::{Stream, StreamExt, future::try_join_all, stream};
+use futures::{Stream, StreamExt, stream};
 use guthi::{CallStream, Change, Context, EntryChange, Node, NodeId, Variable, VariableInfo};
 use guthi_tests::{pipe::carry_bulk, process::now};
 use serde::Serialize;
 
 use crate::{
     bare,
-    process::{Server, cluster, each, load, median, percentile},
+    process::{MIB, Server, call, cluster, each, load, mebibytes_per_second, median, percentile},
     substream::{self, gives_over_substreams},
+    variable::spread,
 };
 
 /// Changes of a round, each after the one before was seen.
@@ -24,15 +25,12 @@ const CHANGES: usize = 300;
 /// The same of ephemeral values, of which one is told sixty times a second.
 const POINTS: usize = 50;
 const POINT_PAUSE: Duration = Duration::from_millis(20);
-/// Variables of which the homes are looked for.
-const CANDIDATES: usize = 64;
 /// Watchers of one variable, on two nodes.
 const WATCHERS: usize = 100;
 /// For so long calls are alone.
 const ALONE: Duration = Duration::from_secs(1);
 /// Bytes of each value that is listed.
 const LISTED_BYTES: usize = 100;
-const MIB: u64 = 1 << 20;
 /// What is asked of a bare connection at once.
 const PIECE_MEBIBYTES: u64 = 64;
 
@@ -136,11 +134,6 @@ async fn lists(ctx: Context, prefix: String) -> Result<(usize, f64), String> {
         }
     }
     Ok((count, begin.elapsed().as_secs_f64() * 1e3))
-}
-
-#[guthi::function(inline)]
-fn round_trip(number: u64) -> u64 {
-    number
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -253,9 +246,7 @@ struct Watching {
 
 impl Watching {
     async fn new(node: &Node) -> anyhow::Result<Self> {
-        let names: Vec<_> = (0..CANDIDATES).map(|number| format!("watch/{number}")).collect();
-        try_join_all(names.iter().map(|name| node.variable(name, 0_u64))).await?;
-        let list = node.variables("watch/").await.items;
+        let list = spread(node, "watch/").await?;
         let others: Vec<_> = node.members().iter().map(|it| it.id).filter(|it| *it != node.id()).collect();
         let mut here = list.iter().filter(|it| it.homes.first() == Some(&node.id()));
         let mut next = || here.next().context("some are at home here");
@@ -288,11 +279,11 @@ impl Watching {
             let many = self.by_many.write().await?;
             let row = [
                 call,
-                micros(returned, at),
-                micros(begun, at),
-                micros(unwatched[0], unwatched[1]),
-                micros(begun, returned),
-                micros(many[0], many[1]),
+                between(returned, at),
+                between(begun, at),
+                between(unwatched[0], unwatched[1]),
+                between(begun, returned),
+                between(many[0], many[1]),
             ];
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }
@@ -310,7 +301,7 @@ impl Watching {
             self.last += 1;
             let begun = now();
             self.pointer.set(self.last)?;
-            columns[1].push(micros(begun, until(&mut self.pointed, self.last).await?));
+            columns[1].push(between(begun, until(&mut self.pointed, self.last).await?));
         }
         let [call, ephemeral] = columns.each_mut().map(|values| median(values));
         Ok([call, ephemeral, ephemeral / call])
@@ -321,14 +312,8 @@ impl Watching {
     }
 }
 
-async fn call(node: &Node, to: NodeId) -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    node.call::<round_trip>(1).on(to).await?;
-    Ok(begun.elapsed().as_secs_f64() * 1e6)
-}
-
-/// On a clock of which the order is known; what is seen before the writer knows it takes less than nothing.
-fn micros(from: u64, to: u64) -> f64 {
+/// From one moment to another on the clock that all share; what is seen before the writer knows it takes less than nothing.
+fn between(from: u64, to: u64) -> f64 {
     (to as f64 - from as f64) / 1e3
 }
 
@@ -357,8 +342,8 @@ async fn bulk(node: &Node, server: &Server, options: &Options) -> anyhow::Result
     let mut columns: [Vec<f64>; 7] = Default::default();
     for _ in 0..options.rounds {
         columns[0].push(tokio::task::block_in_place(|| tcp(server, options.mebibytes))?);
-        let bare = rate(bytes, substream::take(&substream, bytes).await?);
-        let channel = rate(bytes, carry_bulk(node, peer, bytes).await?);
+        let bare = mebibytes_per_second(bytes, substream::take(&substream, bytes).await?);
+        let channel = mebibytes_per_second(bytes, carry_bulk(node, peer, bytes).await?);
         columns[1].push(bare);
         columns[2].push(channel);
         columns[6].push(channel / bare);
@@ -396,7 +381,7 @@ fn tcp(server: &Server, mebibytes: u64) -> anyhow::Result<f64> {
         for _ in 0..pieces {
             bare::receive_raw(&mut stream, (PIECE_MEBIBYTES * MIB) as usize, &mut buffer).await?;
         }
-        Ok(rate(pieces * PIECE_MEBIBYTES * MIB, begun.elapsed()))
+        Ok(mebibytes_per_second(pieces * PIECE_MEBIBYTES * MIB, begun.elapsed()))
     })?
 }
 
@@ -413,10 +398,6 @@ async fn calls_beside<T: Send + 'static>(
     }
     other.await??;
     Ok(percentile(&mut times, 99))
-}
-
-fn rate(bytes: u64, elapsed: Duration) -> f64 {
-    bytes as f64 / MIB as f64 / elapsed.as_secs_f64()
 }
 
 fn print(figures: &Figures) {
