@@ -43,6 +43,8 @@ pub struct VariableHost {
     random: Random,
     /// What it begins with.
     inherits: Option<Estate>,
+    /// More variables are not made at once.
+    bulk_max: u16,
     /// Those whose operation has no answer yet.
     writers: BTreeMap<Ticket, Task>,
     /// Those who wait for a copy that may be read.
@@ -112,9 +114,10 @@ pub(super) enum Said {
 }
 
 impl VariableHost {
-    pub(super) fn new(node: Node, place: Place, life: u64, inherits: Option<Estate>, seed: u64) -> Self {
+    pub(super) fn new(node: Node, place: Place, life: u64, inherits: Option<Estate>, bulk_max: u16, seed: u64) -> Self {
         Self {
             node,
+            bulk_max,
             looked: 0,
             random: Random::new(seed),
             inherits,
@@ -410,7 +413,7 @@ impl VariableHost {
 
     fn create_many(&mut self, now: Time, count: u16, out: &mut Outbox<Wish>) {
         let mut tasks = Vec::new();
-        for number in 0..count {
+        for number in 0..count.min(self.bulk_max) {
             let call = Call::CompareAndSet { expected: Expected::Value(None), new: self.next_value() };
             let task = Task { name: bulk(number), aim: Aim::Do(call), until: None };
             tasks.push((self.next_ticket(), task, operation(action(&call, None), None)));
@@ -747,5 +750,8 @@ pub(super) const SUM_BITS: u32 = 20;
 const KIND: u64 = 7;
 /// So many variables there are at most of those that are made at once.
 pub(super) const BULK: u16 = 2000;
+/// The same where one name makes a piece: whoever follows them is told one after the other, over however slow a way, and has to
+/// know all when the quiet time is over.
+pub(super) const BULK_SINGLY: u16 = 400;
 /// Whoever writes again and again does so for so long.
 const HAMMERS_FOR: Duration = Duration::from_millis(1200);

@@ -316,7 +316,8 @@ impl Scenario for Variable {
         }
         let estate = self.estates.remove(&boot.member.node).filter(|_| boot.tame || random.below(2) == 0);
         let node = Node::with(&boot, config, Topic::Variable);
-        VariableHost::new(node, boot.place, boot.member.incarnation.0, estate, random.next())
+        let bulk_max = if config.variable.chunk_bytes <= SINGLY { host::BULK_SINGLY } else { host::BULK };
+        VariableHost::new(node, boot.place, boot.member.incarnation.0, estate, bulk_max, random.next())
     }
 
     fn check_step(&mut self, world: &mut World<VariableHost>, place: Place) -> Result<(), Violation> {
@@ -539,7 +540,7 @@ impl Figures {
             lease,
             timeout,
             replicas,
-            chunk_bytes: if small { 100 } else { config.variable.chunk_bytes },
+            chunk_bytes: if small { SINGLY } else { config.variable.chunk_bytes },
             recovering_max: if small { 3 } else { config.variable.recovering_max },
         }
     }
@@ -555,6 +556,8 @@ fn variable(random: &mut Random) -> u8 {
     u8::try_from(random.below(VARIABLES.into())).unwrap_or(0)
 }
 
+/// So few bytes a piece has that hardly more than one name goes into it.
+const SINGLY: usize = 100;
 /// That crowds want.
 const VARIABLES: u8 = 5;
 
