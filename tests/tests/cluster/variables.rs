@@ -40,6 +40,34 @@ async fn what_one_node_writes_all_others_read() {
 }
 
 #[tokio::test]
+async fn who_only_writes_gets_no_copies_and_who_reads_now_and_then_keeps_one() {
+    let cluster = Cluster::new(3).await;
+    let node = cluster.node(0);
+    for index in 0..20 {
+        number(cluster.node(1), &format!("v{index}")).await;
+    }
+    let elsewhere = node.variables("v").await.items.into_iter().find(|it| !it.homes.contains(&node.id())).unwrap();
+    let copies = async || node.variables(&elsewhere.name).await.items[0].copies;
+    let variable = number(node, &elsewhere.name).await;
+    let mut sum = 0;
+    for _ in 0..3 {
+        assert_eq!(read(&variable).await, sum);
+        assert!(copies().await > 0, "it was read here");
+        // It comes with the first answer after that.
+        for (adds, expected) in [(1, 1), (1, 0), (3, 0)] {
+            for _ in 0..adds {
+                sum = within("a sum", variable.add(1)).await.unwrap();
+            }
+            assert_eq!(copies().await, expected, "after the sum {sum}");
+        }
+    }
+    let _watch = variable.watch();
+    within("a sum", variable.add(1)).await.unwrap();
+    within("a sum", variable.add(1)).await.unwrap();
+    assert!(copies().await > 0, "who watches always has one");
+}
+
+#[tokio::test]
 async fn the_first_value_counts_and_another_type_is_refused() {
     let cluster = Cluster::new(2).await;
     let (a, b) = (cluster.node(0), cluster.node(1));

@@ -1,6 +1,9 @@
 //! What the driver does about variables.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use guthi_core::{
     protocol::{
@@ -19,7 +22,8 @@ use crate::runtime::driver::Driver;
 impl Variables {
     fn publish(&self, name: &Name, state: State) {
         let Some(cell) = self.known(name) else { return };
-        let published = Arc::new(Published { state, life: self.life.load_full(), since: Instant::now() });
+        let (life, since, read) = (self.life.load_full(), Instant::now(), AtomicBool::new(false));
+        let published = Arc::new(Published { state, life, since, read });
         cell.published.store(Some(published.clone()));
         cell.tell(&Found::Copy(published));
     }
@@ -28,6 +32,18 @@ impl Variables {
         if let Some(cell) = self.known(name) {
             cell.withdraw();
         }
+    }
+
+    /// Takes back the copy of what is written here, if nobody has read it since it came.
+    fn withdraw_unread(&self, name: &Name) -> bool {
+        let cell = self.known(name).filter(|cell| !cell.is_watched());
+        cell.is_some_and(|cell| {
+            let unread = cell.published.load().as_ref().is_some_and(|published| !published.is_read());
+            if unread {
+                cell.withdraw();
+            }
+            unread
+        })
     }
 
     /// There is no copy of anything any more. Whoever waits for one asks again.
@@ -74,6 +90,11 @@ impl Cell {
     fn tell(&self, found: &Found) {
         self.tell_watchers(found);
         let waiting = mem::take(&mut *self.waiting.lock());
+        if let Found::Copy(published) = found
+            && !waiting.is_empty()
+        {
+            published.note_read();
+        }
         for waiter in waiting {
             // Whoever waits no more is gone.
             let _ = waiter.send(found.clone());
@@ -120,7 +141,7 @@ impl Driver {
     pub(in crate::runtime) fn serve_variables(&mut self) {
         let mut counter = self.setup.variables.counter.lock();
         let (commands, operations) = (mem::take(&mut counter.commands), mem::take(&mut counter.operations));
-        let types = mem::take(&mut counter.types);
+        let (types, unread) = (mem::take(&mut counter.types), mem::take(&mut counter.unread));
         drop(counter);
         for (kind, value) in types {
             let key = format!("{}{kind:016x}", keys::TYPE);
@@ -132,6 +153,13 @@ impl Driver {
         }
         for command in commands {
             self.step(Input::Variable(command));
+        }
+        // A writer gets a copy with each answer as long as it has one, and taking that back costs more than the answer. Who only
+        // writes wants none.
+        for name in unread {
+            if self.setup.variables.withdraw_unread(&name) {
+                self.step(Input::Variable(Command::Forget { name }));
+            }
         }
         if !operations.is_empty() {
             self.step(Input::Variable(Command::Operate(operations)));

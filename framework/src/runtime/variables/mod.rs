@@ -11,7 +11,10 @@ mod watching;
 use std::{
     any::TypeId,
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwapOption;
@@ -77,6 +80,8 @@ struct Counter {
     waiting: HashMap<Ticket, oneshot::Sender<Result<Answer, Unanswered>>>,
     commands: Vec<Command>,
     operations: Vec<(Name, Ticket, Operation)>,
+    /// Variables that are written here, and whose copy nobody has read.
+    unread: Vec<Name>,
     /// Types that the others are to be told of.
     types: Vec<(u64, Vec<u8>)>,
 }
@@ -106,6 +111,21 @@ pub(crate) struct Published {
     /// By the leases of this life it is read, and of no other.
     life: Arc<Life>,
     pub(crate) since: Instant,
+    /// Somebody has looked at it.
+    read: AtomicBool,
+}
+
+impl Published {
+    /// Readers share this line: it is written once.
+    fn note_read(&self) {
+        if !self.is_read() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
 }
 
 /// What reading has led to.
@@ -254,12 +274,13 @@ impl Cell {
     pub(crate) fn peek<R>(&self, read: impl FnOnce(&State) -> R) -> Option<R> {
         let published = self.published.load();
         let published = published.as_ref()?;
+        published.note_read();
         value_then_lease(|| read(&published.state), || published.life.may_read())
     }
 
     /// Whatever copy there is, whether it may be read or not.
     pub(crate) fn last(&self) -> Option<Arc<Published>> {
-        self.published.load_full()
+        self.published.load_full().inspect(|published| published.note_read())
     }
 
     /// Gets a copy from wherever it is.
@@ -306,6 +327,7 @@ impl Cell {
     /// Asks for something to be done. Dropping what this gives takes the question back, if it was not said to anybody yet.
     pub(crate) fn operate(self: &Arc<Self>, operation: Operation) -> Result<Operating, Refused> {
         let (answer, receiver) = oneshot::channel();
+        let unread = self.published.load().as_ref().is_some_and(|published| !published.is_read());
         let mut counter = self.variables.counter.lock();
         if counter.closed {
             return Err(Refused::Closed);
@@ -317,6 +339,9 @@ impl Cell {
         let ticket = Ticket(counter.last);
         counter.waiting.insert(ticket, answer);
         counter.operations.push((self.name.clone(), ticket, operation));
+        if unread {
+            counter.unread.push(self.name.clone());
+        }
         drop(counter);
         self.variables.asked.notify_one();
         Ok(Operating { cell: self.clone(), ticket, since: Instant::now(), answer: receiver, over: false })
