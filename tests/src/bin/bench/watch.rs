@@ -144,7 +144,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let figures = runtime.block_on(async {
         let node = Node::local().cluster(&name).start().await?;
         node.wait_for(3).await?;
-        let figures = measure(&node, &others, options, load).await?;
+        let figures = measure(&node, &others, &mut Pointing::new(&format!("{name}-two")).await?, options, load).await?;
         node.leave().await?;
         anyhow::Ok(figures)
     })?;
@@ -156,12 +156,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(node: &Node, others: &[Server; 2], options: &Options, load: f64) -> anyhow::Result<Figures> {
+async fn measure(
+    node: &Node,
+    others: &[Server; 2],
+    pointing: &mut Pointing,
+    options: &Options,
+    load: f64,
+) -> anyhow::Result<Figures> {
     let bulk = bulk(node, &others[0], options).await?;
     let mut watching = Watching::new(node).await?;
     let mut columns: [Vec<f64>; 10] = Default::default();
     for _ in 0..options.rounds {
-        let round = [watching.changes().await?.as_slice(), &watching.points().await?].concat();
+        let round = [watching.changes().await?.as_slice(), &pointing.points().await?].concat();
         columns.iter_mut().zip(round).for_each(|(column, value)| column.push(value));
     }
     let [call, committed, begun, unwatched, one, many, change_ratio, rested, ephemeral, ephemeral_ratio] =
@@ -239,9 +245,6 @@ struct Watching {
     unwatched: Watched,
     watched: Watched,
     by_many: Watched,
-    pointer: guthi::Ephemeral<u64>,
-    pointed: CallStream<pointed>,
-    last: u64,
 }
 
 impl Watching {
@@ -252,19 +255,12 @@ impl Watching {
         let mut next = || here.next().context("some are at home here");
         let third = |info: &VariableInfo| others.iter().copied().find(|it| !info.homes.contains(it)).context("a third");
         let (unwatched, watched, by_many) = (next()?, next()?, next()?);
-        let pointer = node.ephemeral("point");
-        pointer.set(0)?;
-        let mut pointed = node.call_stream::<pointed>("point".to_owned()).on(others[0]);
-        until(&mut pointed, 0).await?;
         Ok(Self {
             unwatched: Watched::new(node, &unwatched.name, 0, &[]).await?,
             watched: Watched::new(node, &watched.name, 1, &[third(watched)?]).await?,
             by_many: Watched::new(node, &by_many.name, WATCHERS / others.len(), &others).await?,
             partner: others[0],
             node: node.clone(),
-            pointer,
-            pointed,
-            last: 0,
         })
     }
 
@@ -273,7 +269,7 @@ impl Watching {
     async fn changes(&mut self) -> anyhow::Result<[f64; 7]> {
         let mut columns: [Vec<f64>; 6] = Default::default();
         for _ in 0..CHANGES {
-            let call = self.call().await?;
+            let call = call(&self.node, self.partner).await?;
             let [begun, returned, at] = self.watched.write().await?;
             let unwatched = self.unwatched.write().await?;
             let many = self.by_many.write().await?;
@@ -290,13 +286,37 @@ impl Watching {
         let [call, committed, begun, unwatched, one, many] = columns.each_mut().map(|values| median(values));
         Ok([call, committed, begun, unwatched, one, many, committed / call])
     }
+}
+
+/// An ephemeral value and one node that watches it. There are two nodes: what is told to three at once waits for a core.
+struct Pointing {
+    node: Node,
+    partner: NodeId,
+    pointer: guthi::Ephemeral<u64>,
+    pointed: CallStream<pointed>,
+    last: u64,
+    _other: Server,
+}
+
+impl Pointing {
+    async fn new(cluster: &str) -> anyhow::Result<Self> {
+        let other = Server::start(cluster, None, None)?;
+        let node = Node::local().cluster(cluster).start().await?;
+        node.wait_for(2).await?;
+        let pointer = node.ephemeral("point");
+        pointer.set(0)?;
+        let partner = other.ready.node.parse()?;
+        let mut pointed = node.call_stream::<pointed>("point".to_owned()).on(partner);
+        until(&mut pointed, 0).await?;
+        Ok(Self { node, partner, pointer, pointed, last: 0, _other: other })
+    }
 
     /// A call after a rest, how long an ephemeral value is on its way after one, and how much longer that is.
     async fn points(&mut self) -> anyhow::Result<[f64; 3]> {
         let mut columns: [Vec<f64>; 2] = Default::default();
         for _ in 0..POINTS {
             tokio::time::sleep(POINT_PAUSE).await;
-            columns[0].push(self.call().await?);
+            columns[0].push(call(&self.node, self.partner).await?);
             tokio::time::sleep(POINT_PAUSE).await;
             self.last += 1;
             let begun = now();
@@ -305,10 +325,6 @@ impl Watching {
         }
         let [call, ephemeral] = columns.each_mut().map(|values| median(values));
         Ok([call, ephemeral, ephemeral / call])
-    }
-
-    async fn call(&self) -> anyhow::Result<f64> {
-        call(&self.node, self.partner).await
     }
 }
 
