@@ -305,7 +305,7 @@ impl Builder {
         let incarnation = self.world.incarnation();
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
-        let life = Arc::new(ArcSwap::from_pointee(Life::new(self.world.clock())));
+        let life = Arc::new(ArcSwap::from_pointee(Life::none(self.world.clock())));
         let (mutexes, variables) = (Mutexes::new(life.clone()), Variables::new(life));
         let sayings = Sayings::new(id);
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);

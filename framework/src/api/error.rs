@@ -698,6 +698,12 @@ pub enum WriteError {
         /// The name of that mutex.
         mutex: String,
     },
+    /// Its node has come into another lineage than that of the guard, and mostly has lost it by that.
+    #[error("the variable `{name}` is in another lineage than the guard under which it was to be written")]
+    OtherLineage {
+        /// The name.
+        name: String,
+    },
     /// All nodes that kept it died at once.
     #[error("the variable `{name}` is lost: all nodes that kept it have died")]
     Lost {
@@ -753,6 +759,7 @@ impl WriteError {
             Self::Overflow { .. } => "use a wider type",
             Self::Fenced { .. } => "lock the mutex again, and look at what the later holder has done",
             Self::OtherMutex { .. } => "lock that mutex, or use `set`",
+            Self::OtherLineage { .. } => "lock the mutex again, if the guard is not held any more, and try again",
             Self::Lost { .. } => START_ANEW,
             Self::TooMany { .. } => "delete some, or let more nodes join",
             Self::TooManyWaiters { .. } => "let fewer tasks wait at once",

@@ -1,7 +1,11 @@
 use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
 
 use guthi_core::{
-    protocol::{mutex, variable::Binding, view::Epoch},
+    protocol::{
+        mutex,
+        variable::{self, Binding},
+        view::Epoch,
+    },
     wire::name::Name,
 };
 use serde::{Deserialize, Serialize};
@@ -164,9 +168,10 @@ impl Guard {
         Fence(self.grant.fence())
     }
 
-    /// What a variable that is written under this guard remembers of it.
-    pub(crate) fn binding(&self) -> Binding {
-        Binding { mutex: self.grant.mutex().clone(), fence: self.grant.fence() }
+    /// What the home of a variable is told of it.
+    pub(crate) fn named(&self) -> variable::Guard {
+        let binding = Binding { mutex: self.grant.mutex().clone(), fence: self.grant.fence() };
+        variable::Guard { binding, lineage: self.grant.life().lineage() }
     }
 
     /// Whether the node can prove at this moment that the mutex is its own. It is false while too few of the others have

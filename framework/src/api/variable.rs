@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
 
 use guthi_core::{
     protocol::{
-        variable::{self, Action, Answer, Binding, Operation, Outcome as Came, Refusal, State},
+        variable::{self, Action, Answer, Operation, Outcome as Came, Refusal, State},
         view::Epoch,
     },
     wire::{bytes::Bytes, codec, limits::VARIABLE_BYTES_MAX, name::Name},
@@ -128,16 +128,20 @@ impl<T: Travels> Variable<T> {
     /// Gives it this value under a guard: refused once a later guard of that mutex has written, so a holder that was stopped in
     /// the middle and goes on later changes nothing. It costs no more than [`set`](Self::set).
     ///
+    /// It is refused, too, in another lineage than that of the guard, where nobody knows of those before it: if the node's own
+    /// gave way to another one, by which the guard was lost; or if the node went on in a fork while this waited, which takes
+    /// the guard along.
+    ///
     /// The first such write binds the variable to the mutex. A plain `set` is still allowed, and checks nothing.
     ///
     /// # Errors
-    /// As [`set`](Self::set); and [`WriteError::Fenced`], [`WriteError::OtherMutex`].
+    /// As [`set`](Self::set); and [`WriteError::Fenced`], [`WriteError::OtherMutex`], [`WriteError::OtherLineage`].
     ///
     /// # Cancel safety
     /// As [`set`](Self::set).
     pub async fn set_fenced(&self, guard: &Guard, value: T) -> Result<Version, WriteError> {
         let value = encoded(self.cell.name(), &value)?;
-        self.done(Action::Set(value), Some(guard.binding())).await
+        self.done(Action::Set(value), Some(guard.named())).await
     }
 
     /// Gives it this value, and gives the one before.
@@ -286,14 +290,14 @@ impl<T: Travels> Variable<T> {
         }
     }
 
-    async fn done(&self, action: Action, guard: Option<Binding>) -> Result<Version, WriteError> {
+    async fn done(&self, action: Action, guard: Option<variable::Guard>) -> Result<Version, WriteError> {
         match self.operate(action, guard).await? {
             Answer { outcome: Came::Done, version } => Ok(Version(version)),
             answer => Err(self.unexpected(answer)),
         }
     }
 
-    async fn operate(&self, action: Action, guard: Option<Binding>) -> Result<Answer, WriteError> {
+    async fn operate(&self, action: Action, guard: Option<variable::Guard>) -> Result<Answer, WriteError> {
         let operation = Operation { kind: self.kind.hash, guard, action };
         let operating = self.cell.operate(operation).map_err(|refused| self.refused(refused))?;
         operating.answer().await.map_err(|refused| self.refused(refused))
@@ -363,6 +367,7 @@ pub(crate) fn unexpected(name: &str, here: &str, answer: Answer) -> WriteError {
         Came::Refused(Refusal::Fenced(fence)) => WriteError::Fenced { name, fence: Fence::of(fence) },
         Came::Refused(Refusal::Lost) => WriteError::Lost { name },
         Came::Refused(Refusal::Full) => WriteError::TooMany { name },
+        Came::Refused(Refusal::OtherLineage) => WriteError::OtherLineage { name },
         // What was asked is answered otherwise by no node that keeps the rules.
         Came::Refused(Refusal::Changed) | Came::Done | Came::Was(_) | Came::Sum(_) | Came::Exists => {
             WriteError::Unknown { name }

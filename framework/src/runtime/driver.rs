@@ -291,9 +291,11 @@ impl Driver {
             Errands::new(setup.network.clone(), setup.credentials.clone(), links.clone(), setup.roster.clone());
         let config = setup.config(Epoch(0));
         let now = Instant::now();
+        let engine = Engine::new(setup.credentials.me, config, setup.seed);
+        let lineage = engine.membership().view().at.lineage;
         let mut driver = Self {
             clock: setup.clock,
-            engine: Engine::new(setup.credentials.me, config, setup.seed),
+            engine,
             effects: Effects::new(),
             errands,
             links,
@@ -307,7 +309,7 @@ impl Driver {
             to_heed: BTreeSet::new(),
             look_at: None,
             look_soon_until: now,
-            desk: Desk::new(setup.mutexes.clone(), setup.clock),
+            desk: Desk::new(setup.mutexes.clone(), setup.clock, lineage),
             wishes: Wishes::default(),
             seek_at: Some(now + SEEK_FIRST),
             seek_pause: 2 * SEEK_FIRST,

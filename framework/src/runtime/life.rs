@@ -9,7 +9,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use guthi_core::protocol::time::Time;
+use guthi_core::protocol::{time::Time, view::Lineage};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::runtime::clock::Clock;
@@ -21,6 +22,8 @@ pub(crate) type Lives = Arc<ArcSwap<Life>>;
 #[derive(Debug)]
 pub(crate) struct Life {
     clock: Clock,
+    /// Of its guards: a fork takes them along into another one.
+    lineage: Mutex<Lineage>,
     /// Until when guards may be granted; 0 for never.
     grants_until: AtomicU64,
     /// Until when guards are good.
@@ -37,9 +40,10 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, lineage: Lineage) -> Self {
         Self {
             clock,
+            lineage: Mutex::new(lineage),
             grants_until: AtomicU64::new(0),
             guards_until: AtomicU64::new(0),
             reads_until: AtomicU64::new(0),
@@ -48,6 +52,21 @@ impl Life {
             changed: Notify::new(),
             reading: Notify::new(),
         }
+    }
+
+    /// Of a node that has not begun.
+    pub(crate) fn none(clock: Clock) -> Self {
+        Self::new(clock, Lineage([0; 16]))
+    }
+
+    /// Of its guards, also when it is over.
+    pub(crate) fn lineage(&self) -> Lineage {
+        *self.lineage.lock()
+    }
+
+    /// It goes on in this lineage, with all that it has.
+    pub(super) fn fork(&self, lineage: Lineage) {
+        *self.lineage.lock() = lineage;
     }
 
     pub(in crate::runtime) fn now(&self) -> Time {

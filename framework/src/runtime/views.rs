@@ -149,13 +149,15 @@ impl Driver {
 
     fn installed(&mut self, Installed { at, before, joined, lost, entered, .. }: Installed) {
         if at.lineage != before.lineage {
+            if entered {
+                self.come_empty_handed(at.lineage);
+            } else {
+                self.desk.life().fork(at.lineage);
+            }
             // The handle that was waited with finds the view changed.
             self.publish();
             self.wishes.forked(Ok(()));
             self.dissolved();
-            if entered {
-                self.come_empty_handed();
-            }
         }
         for (member, reason) in lost {
             self.lost(member, reason);

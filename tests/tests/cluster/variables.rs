@@ -179,6 +179,33 @@ async fn a_holder_that_was_stopped_writes_nothing_under_its_fence() {
     assert_eq!(refused, WriteError::OtherMutex { name: "v".into(), mutex: "m".into() });
 }
 
+/// Two of four go on by themselves; one of them has a guard, is excluded by the other one, and comes to the first two.
+#[tokio::test]
+async fn a_guard_goes_along_with_a_fork_and_writes_nothing_in_another_lineage() {
+    let mut cluster = Cluster::new(4).await;
+    let (a, d) = (number(cluster.node(0), "v").await, number(cluster.node(3), "v").await);
+    let guard = within("the mutex", cluster.node(3).mutex("m").lock()).await.unwrap();
+    within("a write", d.set_fenced(&guard, 1)).await.unwrap();
+    cluster.partition(&[2, 3], &[0, 1]);
+    cluster.wait_until(|cluster| [2, 3].iter().all(|index| cluster.node(*index).view().isolated)).await;
+    within("the fork", cluster.node(3).fork()).await.unwrap();
+    assert_eq!(within("a read", d.get()).await, Err(ReadError::Lost { name: "v".into() }));
+    within("a reset", d.reset()).await.unwrap();
+    within("a write", d.set_fenced(&guard, 2)).await.unwrap();
+    assert!(guard.is_held());
+    cluster.partition(&[3], &[2]);
+    cluster.wait_until(|cluster| cluster.node(2).members().len() == 1).await;
+    cluster.heal();
+    cluster.wait_until(|cluster| cluster.node(3).view() == cluster.node(0).view()).await;
+    assert_eq!(cluster.node(3).members().len(), 3);
+    let refused = within("a write", d.set_fenced(&guard, 3)).await.unwrap_err();
+    assert_eq!((refused.outcome(), &refused), (Outcome::NotApplied, &WriteError::OtherLineage { name: "v".into() }));
+    assert_eq!(read(&a).await, 1);
+    let guard = within("the mutex", cluster.node(3).mutex("m").lock()).await.unwrap();
+    within("a write", d.set_fenced(&guard, 4)).await.unwrap();
+    assert_eq!(read(&a).await, 4);
+}
+
 #[tokio::test]
 async fn all_who_leave_hand_over() {
     let mut cluster = Cluster::new(4).await;

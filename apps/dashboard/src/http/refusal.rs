@@ -164,7 +164,7 @@ fn status(code: &str) -> StatusCode {
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "slow_request" => StatusCode::REQUEST_TIMEOUT,
         "excluded" | "not_isolated" | "ambiguous" | "busy" | "timeout" | "other_type" | "other_mutex" | "fenced"
-        | "lost" => StatusCode::CONFLICT,
+        | "other_lineage" | "lost" => StatusCode::CONFLICT,
         "conflict" => StatusCode::PRECONDITION_FAILED,
         "too_many" | "full" => StatusCode::INSUFFICIENT_STORAGE,
         "left" => StatusCode::GONE,

@@ -131,6 +131,8 @@ pub enum Bug {
     RecordsDroppedEarly,
     /// Variable: a fence that is lower than one before is written with.
     FenceUnchecked,
+    /// Variable: what comes under a guard of another lineage is done.
+    GuardOfOtherLineage,
     /// Detector: silence is not noticed while the link looks healthy.
     SilenceIgnored,
     /// Detector: a stall of this process is blamed on its peers.
@@ -139,7 +141,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::DeltaOutOfOrder,
         Self::GapNotPulled,
         Self::HeadNotRepeated,
@@ -202,6 +204,7 @@ impl Bug {
         Self::RecentAtHomeOnly,
         Self::RecordsDroppedEarly,
         Self::FenceUnchecked,
+        Self::GuardOfOtherLineage,
         Self::SilenceIgnored,
         Self::StallBlamedOnPeers,
     ];
@@ -272,6 +275,7 @@ impl Bug {
             Self::RecentAtHomeOnly => "recent-at-home-only",
             Self::RecordsDroppedEarly => "records-dropped-early",
             Self::FenceUnchecked => "fence-unchecked",
+            Self::GuardOfOtherLineage => "guard-of-other-lineage",
             Self::SilenceIgnored => "silence-ignored",
             Self::StallBlamedOnPeers => "stall-blamed-on-peers",
         }

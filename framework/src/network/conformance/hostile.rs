@@ -55,7 +55,7 @@ async fn honest(world: &World) -> Honest {
     let end = world.end(1).await;
     let id = end.network.id();
     let (commands, inbox) = mpsc::channel(1);
-    let life = Arc::new(arc_swap::ArcSwap::from_pointee(crate::runtime::life::Life::new(
+    let life = Arc::new(arc_swap::ArcSwap::from_pointee(crate::runtime::life::Life::none(
         crate::runtime::clock::Clock::of_runtime(),
     )));
     let doors = Doors::new();

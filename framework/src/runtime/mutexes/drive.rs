@@ -13,7 +13,7 @@ use guthi_core::{
         membership::{self, Holdings},
         mutex::{Command, Event, Fence, Ticket},
         time::Time,
-        view::Epoch,
+        view::{Epoch, Lineage},
     },
     wire::name::Name,
 };
@@ -40,10 +40,10 @@ pub(in crate::runtime) struct Desk {
 }
 
 impl Desk {
-    /// Of the first life, which lives by this clock.
-    pub(in crate::runtime) fn new(mutexes: Arc<Mutexes>, clock: Clock) -> Self {
+    /// Of the first life, which lives by this clock, and begins in this lineage.
+    pub(in crate::runtime) fn new(mutexes: Arc<Mutexes>, clock: Clock, lineage: Lineage) -> Self {
         // Whoever waits with the one that was there before waits with this one.
-        mutexes.life.swap(Arc::new(Life::new(clock))).end();
+        mutexes.life.swap(Arc::new(Life::new(clock, lineage))).end();
         let (told, others) = (Holdings::default(), Holdings::default());
         Self { mutexes, parked: BTreeMap::new(), returned: Vec::new(), told, others, rescued: false, stale: true }
     }
@@ -71,7 +71,7 @@ impl Desk {
         self.life().end();
     }
 
-    fn life(&self) -> Arc<Life> {
+    pub(in crate::runtime) fn life(&self) -> Arc<Life> {
         self.mutexes.life.load_full()
     }
 
@@ -242,16 +242,16 @@ impl Driver {
 
     /// Others went on without this node, and it goes on as a later life.
     pub(in crate::runtime) fn begin_mutexes_anew(&mut self) {
-        self.come_empty_handed();
+        self.come_empty_handed(self.engine.membership().view().at.lineage);
         self.desk.told = Holdings::default();
         self.desk.ask_again();
     }
 
-    /// This node has come into another lineage, with nothing of its own. Whoever waits goes on waiting.
-    pub(in crate::runtime) fn come_empty_handed(&mut self) {
+    /// This node has come into this lineage, with nothing of its own. Whoever waits goes on waiting.
+    pub(in crate::runtime) fn come_empty_handed(&mut self, lineage: Lineage) {
         self.desk.rescued = false;
         self.desk.end_life();
-        self.desk.mutexes.life.store(Arc::new(Life::new(self.clock)));
+        self.desk.mutexes.life.store(Arc::new(Life::new(self.clock, lineage)));
         self.desk.look_again();
     }
 

@@ -1,21 +1,21 @@
 //! What an operation does to a record.
 
-use super::{Action, Binding, Number, Operation, Outcome, Record, Refusal, Value, Version};
+use super::{Action, Guard, Number, Operation, Outcome, Record, Refusal, Value, Version, here::Here};
 use crate::{
-    protocol::bugs::{Bug, Bugs},
+    protocol::bugs::Bug,
     wire::{bytes::Bytes, codec},
 };
 
 impl Record {
     /// Does one operation, which gives the record this version if it changes something.
-    pub(super) fn apply(&mut self, operation: &Operation, version: Version, bugs: Bugs) -> Outcome {
-        match self.attempt(operation, version, bugs) {
+    pub(super) fn apply(&mut self, operation: &Operation, version: Version, here: &Here) -> Outcome {
+        match self.attempt(operation, version, here) {
             Ok(outcome) | Err(outcome) => outcome,
         }
     }
 
     /// What it does, or what is answered if it does nothing.
-    fn attempt(&mut self, operation: &Operation, version: Version, bugs: Bugs) -> Result<Outcome, Outcome> {
+    fn attempt(&mut self, operation: &Operation, version: Version, here: &Here) -> Result<Outcome, Outcome> {
         let Operation { kind, guard, action } = operation;
         let refused = |refusal| Err(Outcome::Refused(refusal));
         let (outcome, value) = match (&self.state.value, action) {
@@ -45,26 +45,28 @@ impl Record {
             (Some(_), Action::Delete) => (Outcome::Done, None),
         };
         if let Some(guard) = guard {
-            if !bugs.has(Bug::FenceUnchecked) {
-                self.check(guard)?;
-            }
-            self.binding = Some(guard.clone());
+            self.check(guard, here)?;
+            self.binding = Some(guard.binding.clone());
         }
         if value.is_none() || matches!(action, Action::Create(_)) {
-            self.binding.clone_from(guard);
+            self.binding = guard.as_ref().map(|guard| guard.binding.clone());
         }
         self.state.version = version;
         self.state.value = value.map(|bytes| Value { kind: *kind, bytes });
         Ok(outcome)
     }
 
-    /// D10: who is refused comes after a later guard, or with one of another mutex.
-    fn check(&self, guard: &Binding) -> Result<(), Outcome> {
+    /// D10: who is refused comes from another lineage, or with a guard of another mutex, or after a later one.
+    fn check(&self, Guard { binding, lineage }: &Guard, here: &Here) -> Result<(), Outcome> {
+        let bugs = here.config.bugs;
+        let refused = |refusal| Err(Outcome::Refused(refusal));
+        if *lineage != here.view.at.lineage && !bugs.has(Bug::GuardOfOtherLineage) {
+            return refused(Refusal::OtherLineage);
+        }
         match &self.binding {
-            Some(bound) if bound.mutex != guard.mutex => {
-                Err(Outcome::Refused(Refusal::OtherMutex(bound.mutex.clone())))
-            }
-            Some(bound) if bound.fence > guard.fence => Err(Outcome::Refused(Refusal::Fenced(bound.fence))),
+            _ if bugs.has(Bug::FenceUnchecked) => Ok(()),
+            Some(bound) if bound.mutex != binding.mutex => refused(Refusal::OtherMutex(bound.mutex.clone())),
+            Some(bound) if bound.fence > binding.fence => refused(Refusal::Fenced(bound.fence)),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     protocol::{
         home::Shard,
         mutex::Fence,
-        view::{At, Epoch},
+        view::{At, Epoch, Lineage},
     },
     wire::{bytes::Bytes, id::Member, name::Name},
 };
@@ -325,13 +325,22 @@ pub struct Binding {
     pub fence: Fence,
 }
 
+/// A guard, for those who look at what is done under it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Guard {
+    /// What is remembered of it.
+    pub binding: Binding,
+    /// In which it was granted, or to which a fork has taken it along since.
+    pub lineage: Lineage,
+}
+
 /// What is done with a variable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Operation {
     /// It is for a variable of this type alone.
     pub kind: u64,
-    /// It is done under this guard, and refused once a later one has written.
-    pub guard: Option<Binding>,
+    /// It is done under this guard, and refused in another lineage, or once a later one has written.
+    pub guard: Option<Guard>,
     /// What.
     pub action: Action,
 }
@@ -420,6 +429,8 @@ pub enum Refusal {
     Lost,
     /// The name is not one that its home keeps any room for.
     Full,
+    /// The guard is of another lineage.
+    OtherLineage,
 }
 
 impl Message {
@@ -505,10 +516,16 @@ impl State {
     }
 }
 
+impl Binding {
+    fn weight(&self) -> usize {
+        12 + self.mutex.len()
+    }
+}
+
 impl Record {
     pub(super) fn weight(&self) -> usize {
         let recent = |it: &Recent| 64 + it.outcomes.iter().map(Outcome::weight).sum::<usize>();
-        let binding = self.binding.as_ref().map_or(0, |binding| 12 + binding.mutex.len());
+        let binding = self.binding.as_ref().map_or(0, Binding::weight);
         self.state.weight() + binding + self.recent.iter().map(recent).sum::<usize>()
     }
 }
@@ -530,7 +547,7 @@ impl Entry {
 
 impl Operation {
     pub(super) fn weight(&self) -> usize {
-        let guard = self.guard.as_ref().map_or(0, |guard| 12 + guard.mutex.len());
+        let guard = self.guard.as_ref().map_or(0, |guard| 16 + guard.binding.weight());
         let value = match &self.action {
             Action::Create(value) | Action::Set(value) | Action::Swap(value) | Action::Replace { value, .. } => {
                 value.len()

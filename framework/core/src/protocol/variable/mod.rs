@@ -47,7 +47,7 @@
 //! | `Holding` | who knows that there are variables | all others | it learns that |
 //!
 //! **How it goes.** A read without a copy costs a round trip. A write goes to the home, which takes all that waits for the
-//! variable as one version: it does one operation after the other, each tested against `recent` and the fence when it is done,
+//! variable as one version: it does one operation after the other, each tested against `recent` and its guard when it is done,
 //! not when it comes. Storing and taking back go out together, so a write costs one round trip to the home and one from there,
 //! however many copies there are. No answer of the group leaves before it is committed, refusals included. While a version is
 //! being written, reads of it wait; the old value stays readable until its copy is taken back. Integers are added to at home,
@@ -63,6 +63,11 @@
 //! is written. A home has one piece under way for each follower, and notes the names that change meanwhile. After an install all
 //! is listed anew; what a home does not name in the list of a shard is gone. What is being written is named, and not told. What
 //! is told is no read: it waits for no lease.
+//!
+//! **Guards.** An operation under a guard names its fence and its lineage. The home refuses it if its own view is of another one:
+//! what was not begun when a node comes into another lineage is begun there, where nobody knows what came before the fence. A
+//! fork takes guards along: whoever writes under them after it names the new lineage, and what was said before and is not done
+//! is refused.
 //!
 //! **Leases.** What is read is said only if, after it was looked at, the node has a lease and is not wedged; the view need not be
 //! active for that, since nothing newer is committed before its reports are in. What is answered by the home, done or refused,
@@ -91,7 +96,7 @@
 //! - **D7** Nothing below the floor is installed.
 //! - **D8** Each operation is done once at most.
 //! - **D9** What is seen of each variable is linearizable, by those who were excluded too.
-//! - **D10** What is written under guards is written in the order of their fences.
+//! - **D10** What is written under guards is written in the order of their fences, and in no lineage but the guard's.
 //! - **D12** Whoever watches a variable sees its versions rise, and at last the newest.
 //! - **D13** So does whoever follows variables, of each; and it knows at last which there are.
 //! - **W3** When faults have ended, every read and write of a shard that is not orphaned ends.
@@ -153,6 +158,6 @@ pub use following::Prefix;
 pub use handover::Estate;
 pub use machine::{Known, Machine, Shards};
 pub use message::{
-    Action, Binding, Entry, Held, Message, News, Number, Operation, Outcome, Part, Recent, Record, Refusal, Report,
-    State, Value, Version,
+    Action, Binding, Entry, Guard, Held, Message, News, Number, Operation, Outcome, Part, Recent, Record, Refusal,
+    Report, State, Value, Version,
 };

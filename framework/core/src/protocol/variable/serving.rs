@@ -264,7 +264,7 @@ impl Machine {
     fn write(&mut self, shard: Shard, name: &Name, orphaned: bool, out: &mut Outbox) {
         let Some(slot) = self.slots.get_mut(name) else { return };
         let (queue, mut vain) = (core::mem::take(&mut slot.queue), core::mem::take(&mut slot.vain));
-        let (version, bugs) = (self.next_version(shard), self.here.config.bugs);
+        let version = self.next_version(shard);
         let (mut answers, mut fresh, mut operations) = (Vec::new(), Vec::<Recent>::new(), 0);
         let mut record = self.take_record(shard, name);
         let before = record.state.version;
@@ -280,7 +280,7 @@ impl Machine {
                 Known::Not => {
                     let outcomes = asked.operations.iter().map(|operation| {
                         let lost = || Outcome::Refused(Refusal::Lost);
-                        if orphaned { lost() } else { record.apply(operation, version, bugs) }
+                        if orphaned { lost() } else { record.apply(operation, version, &self.here) }
                     });
                     let outcomes = outcomes.collect::<Vec<_>>();
                     operations += u32::try_from(outcomes.len()).unwrap_or(u32::MAX);

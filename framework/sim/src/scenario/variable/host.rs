@@ -17,8 +17,8 @@ use guthi_core::{
         random::Random,
         time::Time,
         variable::{
-            self, Action, Binding, Command, Estate, Event, Number, Operation, Outcome, Prefix, Refusal, State, Ticket,
-            Unanswered, Version,
+            self, Action, Binding, Command, Estate, Event, Guard, Number, Operation, Outcome, Prefix, Refusal, State,
+            Ticket, Unanswered, Version,
         },
     },
     wire::{bytes::Bytes, codec, name::Name},
@@ -51,7 +51,7 @@ pub struct VariableHost {
     readers: BTreeMap<Name, Vec<(Ticket, Task)>>,
     /// Those who wait for the mutex under which they write.
     queue: BTreeMap<mutex::Ticket, Duration>,
-    guards: Vec<Guard>,
+    held: Vec<Held>,
     parked: BTreeMap<Name, Fence>,
     /// Those who do something again later.
     sleepers: Vec<(Time, Task)>,
@@ -90,13 +90,13 @@ enum Aim {
     Update,
     Do(Call),
     Reset,
-    Fenced(Binding),
+    Fenced(Guard),
 }
 
-/// A mutex under which a task writes.
+/// A guard that a task has.
 #[derive(Clone, Debug)]
-struct Guard {
-    fence: Fence,
+struct Held {
+    guard: Guard,
     end: Time,
 }
 
@@ -104,7 +104,7 @@ struct Guard {
 #[derive(Clone, Debug)]
 pub(super) enum Said {
     /// Something is asked for.
-    Asked { ticket: Ticket, name: Name, call: Call, fence: Option<Fence> },
+    Asked { ticket: Ticket, name: Name, call: Call, guard: Option<Guard> },
     /// It has an answer.
     Told { ticket: Ticket, reply: Reply, version: Version },
     /// Nobody will ever know.
@@ -124,7 +124,7 @@ impl VariableHost {
             writers: BTreeMap::new(),
             readers: BTreeMap::new(),
             queue: BTreeMap::new(),
-            guards: Vec::new(),
+            held: Vec::new(),
             parked: BTreeMap::new(),
             sleepers: Vec::new(),
             copies: BTreeMap::new(),
@@ -227,7 +227,7 @@ impl Host for VariableHost {
         if self.ends || self.inherits.is_some() {
             return Some(Time::default());
         }
-        let guard = self.guards.iter().map(|guard| guard.end).min();
+        let guard = self.held.iter().map(|held| held.end).min();
         let sleeper = self.sleepers.iter().map(|(at, _)| *at).min();
         [guard, sleeper, self.node.engine.deadline()].into_iter().flatten().min()
     }
@@ -260,9 +260,9 @@ impl VariableHost {
     }
 
     fn wake(&mut self, now: Time, out: &mut Outbox<Wish>) {
-        while let Some(at) = self.guards.iter().position(|guard| guard.end <= now) {
-            let guard = self.guards.remove(at);
-            self.release(now, &guard, out);
+        while let Some(at) = self.held.iter().position(|held| held.end <= now) {
+            let held = self.held.remove(at);
+            self.release(now, held.guard, out);
         }
         while let Some(at) = self.sleepers.iter().position(|(at, _)| *at <= now) {
             let (_, task) = self.sleepers.remove(at);
@@ -275,7 +275,7 @@ impl VariableHost {
 
     /// What it holds has perhaps changed.
     fn hold(&mut self, now: Time, out: &mut Outbox<Wish>) {
-        let guards = !self.guards.is_empty();
+        let guards = !self.held.is_empty();
         let holdings = if self.rescued { Holdings::default() } else { self.node.engine.holdings(guards) };
         let orphaned = mem::take(&mut self.orphaned);
         if orphaned > 0 {
@@ -370,7 +370,7 @@ impl VariableHost {
         let name = task.name.clone();
         match &task.aim {
             Aim::Get | Aim::Update => {
-                self.said.push(Said::Asked { ticket, name: name.clone(), call: Call::Get, fence: None });
+                self.said.push(Said::Asked { ticket, name: name.clone(), call: Call::Get, guard: None });
                 if let Some(state) = self.copies.get(&name).cloned().filter(|_| self.reads(now)) {
                     return self.has_read(now, ticket, task, &state, out);
                 }
@@ -382,14 +382,14 @@ impl VariableHost {
                 self.operate(now, vec![(ticket, task, operation)], out);
             }
             Aim::Reset => self.operate(now, vec![(ticket, task, operation(Action::Reset, None))], out),
-            Aim::Fenced(binding) => {
-                let binding = binding.clone();
+            Aim::Fenced(guard) => {
+                let guard = guard.clone();
                 let new = self.next_value();
                 let create = Call::CompareAndSet { expected: Expected::Value(None), new };
                 let set = Call::Set(self.next_value());
                 let second = self.next_ticket();
                 let tasks = [(ticket, create), (second, set)].map(|(ticket, call)| {
-                    let operation = operation(action(&call, None), Some(binding.clone()));
+                    let operation = operation(action(&call, None), Some(guard.clone()));
                     (ticket, Task { aim: Aim::Do(call), ..task.clone() }, operation)
                 });
                 self.operate(now, tasks.into(), out);
@@ -402,8 +402,8 @@ impl VariableHost {
         let mut operations = Vec::new();
         for (ticket, task, operation) in tasks {
             if let Aim::Do(call) = task.aim {
-                let fence = operation.guard.as_ref().map(|guard| guard.fence);
-                self.said.push(Said::Asked { ticket, name: task.name.clone(), call, fence });
+                let (name, guard) = (task.name.clone(), operation.guard.clone());
+                self.said.push(Said::Asked { ticket, name, call, guard });
             }
             operations.push((task.name.clone(), ticket, operation));
             self.writers.insert(ticket, task);
@@ -495,24 +495,22 @@ impl VariableHost {
 
     // Guards.
 
-    fn write_fenced(&mut self, now: Time, fence: Fence, out: &mut Outbox<Wish>) {
-        let aim = Aim::Fenced(Binding { mutex: guardian(), fence });
-        self.begin(now, Task { name: fenced(), aim, until: None }, out);
+    fn write_fenced(&mut self, now: Time, guard: Guard, out: &mut Outbox<Wish>) {
+        self.begin(now, Task { name: fenced(), aim: Aim::Fenced(guard), until: None }, out);
     }
 
     /// A guard is given back. Some tasks still write then, which is a mistake.
-    fn release(&mut self, now: Time, guard: &Guard, out: &mut Outbox<Wish>) {
+    fn release(&mut self, now: Time, guard: Guard, out: &mut Outbox<Wish>) {
         if self.random.below(2) == 0 {
-            self.write_fenced(now, guard.fence, out);
+            self.write_fenced(now, guard.clone(), out);
         }
         let name = guardian();
         if !self.parked.contains_key(&name) {
-            self.mutex(now, mutex::Command::Release { name, fence: guard.fence }, out);
+            self.mutex(now, mutex::Command::Release { name, fence: guard.binding.fence }, out);
         }
         if self.random.below(2) == 0 {
             let late = Duration::from_micros(self.random.below(1_000_000));
-            let aim = Aim::Fenced(Binding { mutex: guardian(), fence: guard.fence });
-            self.sleepers.push((now + late, Task { name: fenced(), aim, until: None }));
+            self.sleepers.push((now + late, Task { name: fenced(), aim: Aim::Fenced(guard), until: None }));
         }
     }
 
@@ -539,7 +537,7 @@ impl VariableHost {
                 self.node.step(now, engine::Input::Leave, out);
             }
             membership::Event::Installed(installed) if installed.at.lineage != installed.before.lineage => {
-                self.guards.clear();
+                self.held.clear();
                 self.parked.clear();
                 self.watched.values_mut().for_each(|seen| *seen = Version::default());
                 let known = self.followed.values_mut().flat_map(BTreeMap::values_mut);
@@ -566,15 +564,17 @@ impl VariableHost {
         match event {
             mutex::Event::Granted { ticket, fence, .. } => {
                 let Some(hold) = self.queue.remove(&ticket) else { return };
-                self.guards.push(Guard { fence, end: now + hold });
-                self.write_fenced(now, fence, out);
+                let lineage = self.node.engine.membership().view().at.lineage;
+                let guard = Guard { binding: Binding { mutex: guardian(), fence }, lineage };
+                self.held.push(Held { guard: guard.clone(), end: now + hold });
+                self.write_fenced(now, guard, out);
             }
             mutex::Event::Parked { name, fence } => {
                 self.parked.insert(name, fence);
             }
             mutex::Event::Recalled { name } => {
                 let Some(fence) = self.parked.remove(&name) else { return };
-                let held = !self.guards.is_empty();
+                let held = !self.held.is_empty();
                 self.mutex(now, mutex::Command::Returned { name, fence, held }, out);
             }
             _ => {}
@@ -669,7 +669,7 @@ fn said(ticket: Ticket, call: &Call, variable::Answer { outcome, version }: &var
     }
 }
 
-fn operation(action: Action, guard: Option<Binding>) -> Operation {
+fn operation(action: Action, guard: Option<Guard>) -> Operation {
     Operation { kind: KIND, guard, action }
 }
 

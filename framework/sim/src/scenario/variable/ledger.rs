@@ -8,7 +8,7 @@ use guthi_core::{
         membership::Installed,
         mutex::Fence,
         time::Time,
-        variable::{Ticket, Version},
+        variable::{Guard, Ticket, Version},
         view::{At, Epoch, Lineage},
     },
     wire::{id::Member, name::Name},
@@ -51,8 +51,8 @@ struct Open {
     start: Moment,
     /// The views in which its node has stood since, by the first of each lineage.
     since: Vec<At>,
-    fence: Option<Fence>,
-    /// The highest fence before it began.
+    guard: Option<Guard>,
+    /// The highest fence in the lineage of its guard before it began.
     below: Option<Fence>,
 }
 
@@ -85,11 +85,11 @@ impl Ledger {
     /// What a task has asked for or was told; how long it took, once it is over.
     pub(super) fn hear(&mut self, now: Time, member: Member, at: At, said: Said) -> Result<Option<Time>, Violation> {
         match said {
-            Said::Asked { ticket, name, call, fence } => {
+            Said::Asked { ticket, name, call, guard } => {
                 self.clients += 1;
-                let below = self.fences.get(&(at.lineage, name.clone())).copied();
+                let below = guard.as_ref().and_then(|guard| self.fences.get(&(guard.lineage, name.clone())).copied());
                 let (client, start) = (Client(self.clients), self.moment(now));
-                let open = Open { client, name, call, start, since: vec![at], fence, below };
+                let open = Open { client, name, call, start, since: vec![at], guard, below };
                 self.open.insert((member, ticket), open);
                 Ok(None)
             }
@@ -115,15 +115,17 @@ impl Ledger {
     }
 
     fn told(&mut self, now: Time, member: Member, at: At, open: Open, reply: Reply) -> Checked {
-        let Open { client, name, call, start, since, fence, below } = open;
+        let Open { client, name, call, start, since, guard, below } = open;
         let end = self.moment(now);
         let began = since.iter().find(|it| it.lineage == at.lineage).map_or(at.epoch, |it| it.epoch);
         let object = (at.lineage, name.clone());
-        if let Some(fence) = fence.filter(|_| reply.answer == Answer::Done || reply.answer == Answer::Stored(true)) {
-            // Fences of two lineages are not in one row, and what waits may be written in another one.
-            let is_same = since.first().is_some_and(|asked| asked.lineage == at.lineage);
-            if is_same && below.is_some_and(|below| below > fence) {
-                let who = short(member.node);
+        if let Some(guard) = guard.filter(|_| reply.answer == Answer::Done || reply.answer == Answer::Stored(true)) {
+            let (who, fence) = (short(member.node), guard.binding.fence);
+            if guard.lineage != at.lineage {
+                let what = format!("D10: {who} writes {name} in {at:?} under a guard of {:?}", guard.lineage);
+                return Err(Violation::new(what));
+            }
+            if below.is_some_and(|below| below > fence) {
                 let what = format!("D10: {who} writes {name} with {fence}, and it was written with {below:?} before");
                 return Err(Violation::new(what));
             }

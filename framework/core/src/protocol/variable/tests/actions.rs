@@ -3,11 +3,15 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Action, Binding, Number, Operation, Outcome, Refusal, Ticket},
-    scene::{KIND, Scene, add, value},
+    super::{Action, Binding, Guard, Number, Operation, Outcome, Refusal, Ticket},
+    scene::{KIND, LEASED, Scene, WAITING, add, member, value},
 };
 use crate::{
-    protocol::{bugs::Bug, mutex::Fence, view::Change, view::Epoch},
+    protocol::{
+        bugs::Bug,
+        mutex::Fence,
+        view::{Change, Epoch, Lineage, View},
+    },
     wire::{codec, name::Name},
 };
 
@@ -188,10 +192,19 @@ fn a_reset_of_what_is_well_does_nothing() {
 
 // D10: fences.
 
-fn guarded(scene: &mut Scene, name: &Name, mutex: &str, fence: (u64, u64), action: Action) -> Ticket {
+fn guard(lineage: Lineage, mutex: &str, fence: (u64, u64)) -> Guard {
     let fence = Fence { epoch: Epoch(fence.0), grant: fence.1 };
-    let guard = Some(Binding { mutex: Name::new(mutex).unwrap(), fence });
-    let ticket = scene.operate(1, name, Operation { kind: KIND, guard, action });
+    Guard { binding: Binding { mutex: Name::new(mutex).unwrap(), fence }, lineage }
+}
+
+/// A task begins to write under a guard.
+fn begin(scene: &mut Scene, node: usize, name: &Name, guard: Guard, action: Action) -> Ticket {
+    scene.operate(node, name, Operation { kind: KIND, guard: Some(guard), action })
+}
+
+fn guarded(scene: &mut Scene, name: &Name, mutex: &str, fence: (u64, u64), action: Action) -> Ticket {
+    let guard = guard(scene.view.at.lineage, mutex, fence);
+    let ticket = begin(scene, 1, name, guard, action);
     scene.deliver();
     ticket
 }
@@ -218,7 +231,7 @@ fn d10_a_fence_holds_for_every_action_and_in_the_next_view() {
     let (mut scene, name) = given();
     guarded(&mut scene, &name, "m", (3, 2), Action::Set(value(6)));
     scene.nodes[0].dead = true;
-    scene.go_on(&[Change::Cut(super::scene::member(0))]);
+    scene.go_on(&[Change::Cut(member(0))]);
     let expected = version(&mut scene, &name);
     let replace = Action::Replace { expected, value: value(1) };
     for action in [Action::Set(value(1)), Action::Swap(value(1)), replace, add(1), Action::Delete] {
@@ -251,4 +264,44 @@ fn d10_whom_a_refusal_met_has_bound_nothing() {
     assert_eq!(scene.outcome(ticket), Some(Outcome::Exists));
     let ticket = guarded(&mut scene, &name, "n", (1, 1), Action::Set(value(7)));
     assert_eq!(scene.outcome(ticket), Some(Outcome::Done));
+}
+
+/// What waits is written in the lineage into which its node comes; but not what waits under a guard.
+#[test]
+fn d10_a_guard_writes_nothing_in_another_lineage() {
+    super::scene::rests_on(Bug::GuardOfOtherLineage, 2, |scene| {
+        let name = scene.name(&[0, 1]);
+        scene.given(&name, 5);
+        let joiner = scene.add(member(2));
+        let alone = scene.nodes[joiner].machine.view().successor(&[Change::Renew]);
+        scene.install(joiner, &alone, WAITING);
+        let guards = [alone.at.lineage, scene.view.at.lineage].map(|lineage| guard(lineage, "m", (3, 1)));
+        let [elsewhere, here] = guards.map(|guard| begin(scene, joiner, &name, guard, add(1)));
+        assert_eq!((scene.answer(elsewhere), scene.answer(here)), (None, None));
+        scene.go_on(&[Change::Admit(member(2), Epoch(9))]);
+        assert_eq!(scene.refusal(here), None);
+        scene.refusal(elsewhere) == Some(Refusal::OtherLineage) && scene.asks(1, &name) == Some(Some(6))
+    });
+}
+
+#[test]
+fn d10_a_guard_writes_in_all_views_of_its_lineage_and_not_after_a_fork() {
+    let (mut scene, name) = given();
+    let old = guard(scene.view.at.lineage, "m", (3, 1));
+    let lost_and_said_again = |scene: &mut Scene, view: &View| {
+        let ticket = begin(scene, 1, &name, old.clone(), add(1));
+        scene.mail.clear();
+        scene.install_all(view, LEASED);
+        scene.deliver();
+        ticket
+    };
+    let next = scene.next(&[Change::Renew]);
+    let ticket = lost_and_said_again(&mut scene, &next);
+    assert_eq!(scene.outcome(ticket), Some(Outcome::Sum(6)));
+    let forked = next.fork(Lineage([9; 16]), &[member(0), member(1)]);
+    let ticket = lost_and_said_again(&mut scene, &forked);
+    assert_eq!(scene.refusal(ticket), Some(Refusal::OtherLineage));
+    // The guard is there still, and names the lineage to which it was taken along.
+    let ticket = guarded(&mut scene, &name, "m", (3, 1), add(1));
+    assert_eq!(scene.outcome(ticket), Some(Outcome::Sum(7)));
 }
