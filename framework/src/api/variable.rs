@@ -229,8 +229,9 @@ impl<T: Travels> Variable<T> {
         Ok(())
     }
 
-    /// Each of its values as they come, beginning with the one it has: a stream of [`Change`]s. Whoever is slow gets the newest
-    /// next, and is told how many it has missed; it slows nobody else. The versions rise, and the last one always comes.
+    /// Each of its values as they come, beginning with the one it has: a stream of [`Change`](crate::Change)s. Whoever is slow
+    /// gets the newest next, and is told how many it has missed; it slows nobody else. The versions rise, and the last one
+    /// always comes.
     ///
     /// While somebody watches it on a node, that node always has a copy or asks for one: a change is here one message after it
     /// is written, and a [`get`](Self::get) costs none. It ends when the node leaves.
