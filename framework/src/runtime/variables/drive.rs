@@ -36,14 +36,8 @@ impl Variables {
 
     /// Takes back the copy of what is written here, if nobody has read it since it came.
     fn withdraw_unread(&self, name: &Name) -> bool {
-        let cell = self.known(name).filter(|cell| !cell.is_watched());
-        cell.is_some_and(|cell| {
-            let unread = cell.published.load().as_ref().is_some_and(|published| !published.is_read());
-            if unread {
-                cell.withdraw();
-            }
-            unread
-        })
+        let cell = self.known(name).filter(|cell| cell.has_unread() && !cell.is_watched());
+        cell.inspect(|cell| cell.withdraw()).is_some()
     }
 
     /// There is no copy of anything any more. Whoever waits for one asks again.

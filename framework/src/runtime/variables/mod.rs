@@ -283,6 +283,11 @@ impl Cell {
         self.published.load_full().inspect(|published| published.note_read())
     }
 
+    /// Whether there is a copy that nobody has looked at.
+    fn has_unread(&self) -> bool {
+        self.published.load().as_ref().is_some_and(|published| !published.is_read())
+    }
+
     /// Gets a copy from wherever it is.
     pub(crate) async fn fetch(&self) -> Result<Found, Refused> {
         loop {
@@ -327,7 +332,7 @@ impl Cell {
     /// Asks for something to be done. Dropping what this gives takes the question back, if it was not said to anybody yet.
     pub(crate) fn operate(self: &Arc<Self>, operation: Operation) -> Result<Operating, Refused> {
         let (answer, receiver) = oneshot::channel();
-        let unread = self.published.load().as_ref().is_some_and(|published| !published.is_read());
+        let unread = self.has_unread();
         let mut counter = self.variables.counter.lock();
         if counter.closed {
             return Err(Refused::Closed);
