@@ -65,9 +65,9 @@ struct Figures {
     set_unwatched_us: f64,
     set_watched_us: f64,
     set_watched_by_100_us: f64,
-    /// The same call, if nothing has happened for 20 ms.
+    /// The same call where there are two processes, if nothing has happened for 20 ms.
     rested_call_us: f64,
-    /// From setting an ephemeral value, after such a rest, until a watcher on another node has it.
+    /// From setting an ephemeral value, after such a rest, until a watcher on the other of them has it.
     ephemeral_us: f64,
     ephemeral_p50_ratio: f64,
     listed: usize,
@@ -429,7 +429,7 @@ fn print(figures: &Figures) {
     set("set at the first home, unwatched", figures.set_unwatched_us);
     set("set that one watches elsewhere", figures.set_watched_us);
     set(&format!("set that {WATCHERS} watch on two other nodes"), figures.set_watched_by_100_us);
-    println!("\n{:<66}{:>12}{:>10}", "after a rest of 20 ms", "us", "ratio");
+    println!("\n{:<66}{:>12}{:>10}", "between two processes, after a rest of 20 ms", "us", "ratio");
     row("an inline call, there and back", figures.rested_call_us);
     ratio("from setting an ephemeral value to a watcher elsewhere", figures.ephemeral_us, figures.ephemeral_p50_ratio);
     println!("\n{:<66}{:>12}", "a prefix", "ms");

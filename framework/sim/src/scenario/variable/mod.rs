@@ -5,8 +5,9 @@
 //! `replicas` losses since all shards were served. D9: what the tasks of a lineage were told of a variable has an order, those
 //! of excluded nodes included; that is also D6, D7 and D8. A shard that is begun anew is another life of its variables. D10:
 //! who writes under a guard is refused once somebody has written under a later one, and in any lineage but the guard's. D11:
-//! the copies that a node was told of are those that its machine has. D12: whoever watches a variable sees its versions rise, and at last the newest.
-//! D13: so does whoever follows all whose names begin alike, and knows at last which there are. E2: in calm, everything is answered within seconds. W3: when the faults have ended, everybody has an answer.
+//! the copies that a node was told of are those that its machine has. D12: whoever watches a variable sees its versions rise,
+//! and at last the newest. D13: so does whoever follows all whose names begin alike, and knows at last which there are. E2: in
+//! calm, everything is answered within seconds. W3: when the faults have ended, everybody has an answer.
 
 mod host;
 mod ledger;
