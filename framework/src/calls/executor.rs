@@ -442,6 +442,11 @@ impl Executor {
         self.workers
     }
 
+    /// Whether those who wait for something may [look](super::spin::Spin) for it before they sleep.
+    pub(crate) const fn spins(&self) -> bool {
+        self.pool.is_real()
+    }
+
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }

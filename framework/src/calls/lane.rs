@@ -133,6 +133,7 @@ impl Lane {
         executor: Arc<Executor>,
         doors: Arc<Doors>,
     ) -> Arc<Self> {
+        let spin = Spin::new(executor.spins());
         Arc::new(Self {
             channels: Channels::new(peer, connection, tag, network.clone(), doors),
             peer,
@@ -151,7 +152,7 @@ impl Lane {
             sweeping: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             pace: Pace::default(),
-            spin: Spin::default(),
+            spin,
             bulk_sending: Semaphore::new(BULK_SENDING_MAX),
             bulk_receiving: Arc::new(Semaphore::new(BULK_RECEIVING_MAX)),
             undelivered: Arc::new(Semaphore::new(UNDELIVERED_BYTES_MAX / UNDELIVERED_UNIT_BYTES)),
@@ -237,7 +238,7 @@ impl Lane {
             return Answer::Unsent;
         }
         if self.outstanding() == 1 {
-            self.spin.wait(self.pace.typical(), || self.pending.is_done(id));
+            self.spin.wait(self.pace.typical(), || self.pending.is_done(id)).await;
         }
         let Some(withdrawn) = withdrawn else { return reply.await };
         tokio::select! {

@@ -43,6 +43,11 @@ impl Pool {
         }
     }
 
+    /// Whether time is the machine's here.
+    pub(crate) const fn is_real(&self) -> bool {
+        matches!(self, Self::Threads(_))
+    }
+
     /// A running function has asked whether it is still wanted; true if the world in which it runs has ended.
     pub(crate) fn asked(&self) -> bool {
         match self {

@@ -40,6 +40,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Mutexes {
     life: Lives,
+    spins: bool,
     /// Each for as long as somebody has a handle, or the driver has a parked token in it.
     places: DashMap<Name, Weak<Place>>,
     counter: Mutex<Counter>,
@@ -91,9 +92,11 @@ pub(crate) enum Refused {
 }
 
 impl Mutexes {
-    pub(crate) fn new(life: Lives) -> Arc<Self> {
+    /// Those of a node whose tasks may [look](Spin) for what they wait for.
+    pub(crate) fn new(life: Lives, spins: bool) -> Arc<Self> {
         Arc::new(Self {
             life,
+            spins,
             places: DashMap::new(),
             counter: Mutex::default(),
             asked: Notify::new(),
@@ -112,7 +115,7 @@ impl Mutexes {
             parked: Parked::default(),
             epoch: AtomicU64::new(0),
             since: AtomicU64::new(0),
-            spin: Spin::default(),
+            spin: Spin::new(self.spins),
             pace: Pace::default(),
             mutexes: self.clone(),
         });
@@ -239,7 +242,7 @@ impl Waiting {
         // What another node holds may come at once, and waking this thread costs more than the way between the two. What is
         // held by a task of this process does not come while this thread looks.
         if !self.place.is_held_here() {
-            self.place.spin.wait(self.place.pace.typical(), || !self.answer.is_empty());
+            self.place.spin.wait(self.place.pace.typical(), || !self.answer.is_empty()).await;
         }
         (&mut self.answer).await.map_err(|_| Refused::Closed)
     }

@@ -52,6 +52,7 @@ const TYPES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct Variables {
     life: Lives,
+    spins: bool,
     /// Each for as long as somebody has a handle.
     cells: DashMap<Name, Weak<Cell>>,
     subjects: Subjects,
@@ -148,10 +149,12 @@ pub(crate) enum Refused {
 }
 
 impl Variables {
-    pub(crate) fn new(life: Lives) -> Arc<Self> {
+    /// Those of a node whose tasks may [look](Spin) for what they wait for.
+    pub(crate) fn new(life: Lives, spins: bool) -> Arc<Self> {
         let plain = VariableType::names().filter_map(VariableType::named);
         Arc::new(Self {
             life,
+            spins,
             cells: DashMap::new(),
             subjects: Subjects::default(),
             kinds: DashMap::new(),
@@ -174,7 +177,7 @@ impl Variables {
             waiting: Mutex::default(),
             watchers: Mutex::default(),
             news: watch::Sender::default(),
-            spin: Spin::long(),
+            spin: Spin::long(self.spins),
             pace: Pace::default(),
             variables: self.clone(),
         });
@@ -305,7 +308,7 @@ impl Cell {
             }
             let found = self.ask()?;
             let began = Instant::now();
-            self.spin.wait(self.pace.typical(), || !found.is_empty());
+            self.spin.wait(self.pace.typical(), || !found.is_empty()).await;
             let found = found.await.map_err(|_| Refused::Closed)?;
             self.pace.note(began.elapsed());
             if matches!(found, Found::Lost) || life.may_read() {
@@ -385,7 +388,7 @@ impl Operating {
     /// # Errors
     /// It is not known.
     pub(crate) async fn answer(mut self) -> Result<Answer, Refused> {
-        self.cell.spin.wait(self.cell.pace.typical(), || !self.answer.is_empty());
+        self.cell.spin.wait(self.cell.pace.typical(), || !self.answer.is_empty()).await;
         let answer = (&mut self.answer).await;
         self.over = true;
         let took = self.since.elapsed();

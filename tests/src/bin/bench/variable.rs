@@ -21,6 +21,9 @@ const BATCHES: usize = 200;
 const CALLS: usize = 500;
 /// Variables that they add to, when it is not one.
 const MANY: usize = 1000;
+/// Variables that one task sets at the same time, and how often in a round.
+const JOINED: usize = 64;
+const JOINS: usize = 50;
 const TURN: Duration = Duration::from_millis(700);
 /// Variables of which the homes are looked for.
 const CANDIDATES: usize = 64;
@@ -57,6 +60,9 @@ struct Figures {
     /// A write from the first home.
     set_home_us: f64,
     set_home_ratio: f64,
+    /// Of many that one task waits for at the same time, each.
+    set_joined_us: f64,
+    set_joined_ratio: f64,
     /// 256 tasks of a node that does not keep it add to one variable.
     adds_per_second_one: f64,
     /// The same tasks add to a thousand variables.
@@ -157,7 +163,7 @@ impl Side {
 
     async fn measure(&self, rounds: usize, peers: &Peers, load: f64) -> anyhow::Result<Figures> {
         let threads = std::thread::available_parallelism()?.get();
-        let mut columns: [Vec<f64>; 15] = Default::default();
+        let mut columns: [Vec<f64>; 17] = Default::default();
         let mut note = |column: usize, value: f64| columns[column].push(value);
         for _ in 0..rounds {
             let get = self.cached_get().await?;
@@ -172,6 +178,9 @@ impl Side {
             note(6, home / call);
             note(7, adds(std::slice::from_ref(&self.remote)).await?);
             note(8, adds(&self.many).await?);
+            let joined = joined(&self.many[..JOINED]).await?;
+            note(15, joined);
+            note(16, joined / call);
             if let Some(redis) = &peers.redis {
                 let mut connection = server::connect(&redis.url).await?;
                 let redis_get = command(&mut connection, get_command).await?;
@@ -205,6 +214,8 @@ impl Side {
             set_remote_ratio: remote_ratio,
             set_home_us: home,
             set_home_ratio: home_ratio,
+            set_joined_us: column[15],
+            set_joined_ratio: column[16],
             adds_per_second_one: one,
             adds_per_second_many: many,
             cached_get_vs_redis: redis.as_ref().map(|_| column[12]),
@@ -253,6 +264,17 @@ async fn timed(variable: &Variable<u64>) -> anyhow::Result<f64> {
         let begun = Instant::now();
         variable.set(number).await?;
         times.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(&mut times))
+}
+
+/// The same for each of several that are written at the same time, by one task.
+async fn joined(variables: &[Variable<u64>]) -> anyhow::Result<f64> {
+    let mut times = Vec::with_capacity(JOINS);
+    for number in 0..JOINS as u64 {
+        let begun = Instant::now();
+        try_join_all(variables.iter().map(|variable| variable.set(number))).await?;
+        times.push(begun.elapsed().as_secs_f64() * 1e6 / variables.len() as f64);
     }
     Ok(median(&mut times))
 }
@@ -410,6 +432,8 @@ fn print(figures: &Figures) {
     row("an inline call, there and back", figures.call_us);
     ratio("set, from a node that does not keep it", figures.set_remote_us, figures.set_remote_ratio);
     ratio("set, from its first home", figures.set_home_us, figures.set_home_ratio);
+    let joined = format!("set of {JOINED} variables at once by one task, each");
+    ratio(&joined, figures.set_joined_us, figures.set_joined_ratio);
     println!("\n{:<62}{:>12}", format!("{TASKS} tasks of one node add"), "a second");
     row("to one variable that others keep", figures.adds_per_second_one);
     row(&format!("to {MANY} variables"), figures.adds_per_second_many);
