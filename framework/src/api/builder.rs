@@ -306,8 +306,8 @@ impl Builder {
         let credentials = Credentials { me: Member { node: id, incarnation }, cluster: self.cluster.clone(), keys };
         let roster = Arc::new(Roster::default());
         let life = Arc::new(ArcSwap::from_pointee(Life::none(self.world.clock())));
-        let spins = executor.spins();
-        let (mutexes, variables) = (Mutexes::new(life.clone(), spins), Variables::new(life, spins));
+        let mutexes = Mutexes::new(life.clone(), executor.spins());
+        let variables = Variables::new(life, executor.spins());
         let sayings = Sayings::new(id);
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);

@@ -53,7 +53,7 @@ const LIST: &[Allowed] = &[
         505,
         "one setting after the other, and what they are put together to",
     ),
-    allow("framework/src/api/builder.rs", "start", 72, "what a node is made of, one part after the other"),
+    allow("framework/src/api/builder.rs", "start", 80, "what a node is made of, one part after the other"),
     allow("framework/src/api/error.rs", "file", 794, "one enum for each operation, with its words"),
     allow(
         "framework/core/src/protocol/membership/machine.rs",
