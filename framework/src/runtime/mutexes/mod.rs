@@ -239,8 +239,8 @@ impl Waiting {
     /// # Errors
     /// The node has left.
     pub(crate) async fn answer(mut self) -> Result<Option<Grant>, Refused> {
-        // What another node holds may come at once, and waking this thread costs more than the way between the two. What is
-        // held by a task of this process does not come while this thread looks.
+        // What another node holds may come at once, and waking this thread costs more than the way between the two. Who
+        // holds it in this process may need this thread more than a look does.
         if !self.place.is_held_here() {
             self.place.spin.wait(self.place.pace.typical(), || !self.answer.is_empty()).await;
         }
